@@ -1,0 +1,101 @@
+"""Every option, once: default, help text, choices and bounds.
+
+The command line makes its flags from these dataclasses (cli/flags.py) and Python callers pass the same names
+as keyword arguments, so that a default is written in one place only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from literatim.errors import OptionError
+
+TASKS = ("transcribe", "translate")
+OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+Options = TypeVar("Options")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field that carries what the command line and the checks need."""
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata=metadata)
+
+
+def build(kind: type[Options], values: dict[str, Any]) -> Options:
+    """Make and check the options dataclass `kind` from keyword arguments; unknown names are an OptionError."""
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise OptionError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
+    for name, value in values.items():
+        _check(name, value, known[name].metadata)
+    return kind(**values)
+
+
+def _check(name: str, value: Any, rule: Any) -> None:
+    choices, low, high = rule.get("choices"), rule.get("minimum"), rule.get("maximum")
+    if choices is not None and value is not None and value not in choices:
+        raise OptionError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+    if low is None and high is None or value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise OptionError(f"{name} must be a number, not {value!r}")
+    if not (low is None or value >= low) or not (high is None or value <= high):
+        raise OptionError(f"{name} is {value}; it must lie between {low} and {high}")
+
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """What of a recording is read, and how much of it at most. Counted while decoding, not trusted."""
+
+    channels: str = option("mix", "'mix' to one channel, 'split' to transcribe each apart, or one channel's number from 0")
+    max_seconds: float = option(12 * 3600.0, "longest recording that is read, in seconds", minimum=0.1)
+    max_bytes: int = option(8 * 1024**3, "most bytes of decoded audio per recording, at its own rate", minimum=1)
+    min_rate: int = option(4_000, "lowest sampling rate accepted, in Hz", minimum=1)
+    max_rate: int = option(384_000, "highest sampling rate accepted, in Hz", minimum=1)
+    max_channels: int = option(16, "most channels accepted", minimum=1)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Where a model runs and in which numbers."""
+
+    device: str = option("auto", "auto, cpu, cuda, npu, mps or xpu, with an index as in cuda:1")
+    dtype: str = option("auto", "numbers of the weights; auto: float32 on cpu, float16 on cuda and npu", choices=DTYPES)
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """Where checkpoints come from."""
+
+    model_dir: str | None = option(None, "folder to download models to (default: the Hugging Face cache)")
+    revision: str | None = option(None, "branch, tag or commit of the model's repository")
+    hub: str = option("huggingface", "where to download from", choices=("huggingface", "modelscope"))
+    local_files_only: bool = option(False, "never use the network")
+
+
+@dataclass(frozen=True)
+class TranscribeOptions:
+    """How a recording becomes text."""
+
+    language: str | None = option(None, "language code or English name; detected when not given")
+    task: str = option("transcribe", "transcribe, or translate to English", choices=TASKS)
+    initial_prompt: str | None = option(None, "text to condition the first window on")
+    condition_on_previous_text: bool = option(True, "give each window the text of the ones before it")
+    without_timestamps: bool = option(False, "decode text only; each window becomes one segment")
+    max_initial_timestamp: float = option(1.0, "latest start of a window's first segment, in seconds", minimum=0)
+    no_speech_threshold: float | None = option(0.6, "skip a window whose no-speech probability exceeds this", minimum=0)
+    logprob_threshold: float | None = option(-1.0, "but keep it when its mean log-probability exceeds this")
+    suppress_tokens: str = option("-1", "token ids never to emit, separated by commas; -1: the model's own list")
+    max_new_tokens: int | None = option(None, "most tokens of one window (default: half the decoder's context)", minimum=1)
+    batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)

@@ -1,0 +1,114 @@
+"""Results, frozen: what a transcription returns and the writers write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word; times in seconds of the recording, `word` keeps its leading space."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+    speaker: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The word in openai/whisper's JSON schema, with the speaker when known."""
+        out: dict[str, Any] = {
+            "word": self.word,
+            "start": self.start,
+            "end": self.end,
+            "probability": self.probability,
+        }
+        return out if self.speaker is None else {**out, "speaker": self.speaker}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech with its text.
+
+    `start` and `end` are seconds of the recording; `seek` is the first mel frame (10 ms) of the window it
+    was decoded in; `tokens` include the timestamp tokens; `avg_logprob` and `no_speech_prob` are those of
+    the whole window, as openai/whisper reports them.
+    """
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    words: tuple[Word, ...] | None = None
+    speaker: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The segment in openai/whisper's JSON schema, with words and speaker when known."""
+        out: dict[str, Any] = {
+            "id": self.id,
+            "seek": self.seek,
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "tokens": list(self.tokens),
+            "temperature": self.temperature,
+            "avg_logprob": self.avg_logprob,
+            "compression_ratio": self.compression_ratio,
+            "no_speech_prob": self.no_speech_prob,
+        }
+        if self.words is not None:
+            out["words"] = [word.to_dict() for word in self.words]
+        return out if self.speaker is None else {**out, "speaker": self.speaker}
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """What a draft did: tokens it proposed, tokens the main model took."""
+
+    proposed: int
+    accepted: int
+
+    @property
+    def acceptance(self) -> float:
+        """Accepted share of the proposed tokens, 0 when none was proposed."""
+        return self.accepted / self.proposed if self.proposed else 0.0
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The text of one recording (or of one channel of it).
+
+    `language` is a code (`en`); `language_probability` is 1.0 when the language was given; `duration` is in
+    seconds; `warnings` says what a reader should know (a truncated file, a channel left out).
+    """
+
+    text: str
+    language: str
+    language_probability: float
+    duration: float
+    segments: tuple[Segment, ...]
+    speakers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    speculation: Speculation | None = None
+    channel: int | None = field(default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """openai/whisper's JSON schema (`text`, `segments`, `language`) and our own fields after it."""
+        out: dict[str, Any] = {
+            "text": self.text,
+            "segments": [segment.to_dict() for segment in self.segments],
+            "language": self.language,
+            "language_probability": self.language_probability,
+            "duration": self.duration,
+            "warnings": list(self.warnings),
+        }
+        if self.speakers:
+            out["speakers"] = list(self.speakers)
+        return out if self.channel is None else {**out, "channel": self.channel}
