@@ -1,0 +1,216 @@
+"""Training windows, composed on the fly in the mel domain, with their target tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.utils.data import IterableDataset
+
+from literatim.train import sounds
+from literatim.train.corpus import N_MELS, Corpus, Spoken, log_power
+from literatim.train.vocabulary import IDS
+
+IGNORED = -100  # label of a position without loss
+MOST_TOKENS = 150
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of the curriculum."""
+
+    minutes: float
+    frames: int  # of a window
+    batch: int
+    utterances: int  # most of a window
+    free: float  # share of random word sequences and splices
+    augmented: bool = True
+    whole: bool = False  # full-size windows: prompts, cut utterances, silence-only windows
+
+
+@dataclass
+class Window:
+    """A window being built: log10 mel power (frames, 80) and what is said where."""
+
+    power: np.ndarray
+    language: str
+    segments: list[tuple[int, int, str]] = field(default_factory=list)  # start frame, end frame, text
+    phonemes: list[str] = field(default_factory=list)
+    cut: tuple[int, str] | None = None  # start frame and the words inside, of an utterance that goes on
+    exact_phonemes: bool = True
+
+
+def stretch(power: np.ndarray, factor: float) -> np.ndarray:
+    """Resample along time: `factor` above 1 is faster speech."""
+    places = np.clip(np.arange(int(len(power) / factor)) * factor, 0, len(power) - 1.001)
+    low = places.astype(int)
+    weight = (places - low).astype(np.float32)[:, None]
+    return power[low] * (1 - weight) + power[low + 1] * weight
+
+
+def shift_formants(power: np.ndarray, factor: float) -> np.ndarray:
+    """Resample along mel bands, as another vocal tract would."""
+    places = np.clip(np.arange(N_MELS) * factor, 0, N_MELS - 1.001)
+    low = places.astype(int)
+    weight = (places - low).astype(np.float32)
+    return power[:, low] * (1 - weight) + power[:, low + 1] * weight
+
+
+class Composer:
+    """Draws utterances and turns them into windows."""
+
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, phonemes: list[str], seed: int, english: float) -> None:
+        self._corpus, self._tokenizer, self._english = corpus, tokenizer, english
+        self._rng, self._numbers = random.Random(seed), np.random.default_rng(seed)
+        self._phonemes = {symbol: index for index, symbol in enumerate(phonemes)}
+        self._encoded: dict[str, list[int]] = {}
+        bank = np.random.default_rng(5)
+        kinds = [sounds.noise] * 24 + [sounds.hum] * 6 + [sounds.tones] * 10 + [sounds.coughs] * 8
+        self._sounds = [10 ** log_power(kind(bank, 9 * sounds.RATE)) for kind in kinds]
+
+    def _draw(self, language: str, phase: Phase) -> tuple[Spoken, np.ndarray, float]:
+        spoken = self._corpus[self._rng.choice(self._corpus.indices[language, self._rng.random() < phase.free])]
+        power, tempo = spoken.power.astype(np.float32), 1.0
+        if phase.augmented:
+            tempo = self._rng.uniform(0.9, 1.12)
+            power = shift_formants(stretch(power, tempo), self._rng.uniform(0.95, 1.06))
+        return spoken, power + self._rng.uniform(-0.3, 0.3), tempo
+
+    def _speech(self, phase: Phase) -> Window:
+        rng = self._rng
+        language = "en" if rng.random() < self._english else "nl"
+        window = Window(np.full((phase.frames, N_MELS), -10.0, np.float32), language)
+        wanted = phase.utterances if rng.random() < 0.5 else rng.randint(1, phase.utterances)
+        at = rng.choice([0, rng.randint(0, 20), rng.randint(0, 80)])
+        for _ in range(6):
+            if len(window.segments) == wanted or window.cut:
+                break
+            spoken, power, tempo = self._draw(language, phase)
+            if not window.segments and len(power) + at > phase.frames - 2:
+                at = 0
+            if at + len(power) <= phase.frames - 2:
+                window.power[at : at + len(power)] = power
+                window.segments.append((at, at + len(power), spoken.text))
+                window.phonemes.append(spoken.phonemes)
+                at += len(power) + rng.randint(8, 60)
+            elif phase.whole and at < phase.frames - 60 and rng.random() < 0.35:
+                self._cut(window, spoken, power, tempo, at)
+        return window
+
+    def _cut(self, window: Window, spoken: Spoken, power: np.ndarray, tempo: float, at: int) -> None:
+        """Place an utterance that goes on after the window's end; its target is the words that fit."""
+        room = len(window.power) - at
+        window.power[at:] = power[:room]
+        ends = [start * 100 / tempo for start in spoken.word_starts[1:]] + [float(len(power))]
+        words = [word for word, end in zip(spoken.text.split(), ends, strict=True) if end <= room - 5]
+        window.cut, window.exact_phonemes = (at, " ".join(words)), False
+
+    def _add_sound(self, power: np.ndarray, variance: float) -> np.ndarray:
+        sound = self._sounds[self._rng.randrange(len(self._sounds))]
+        start = self._rng.randint(0, len(sound) - len(power))
+        return np.log10(10**power + sound[start : start + len(power)] * variance + 1e-10)
+
+    def window(self, phase: Phase) -> tuple[np.ndarray, Window]:
+        """Features (frames, 80) as the model reads them, and what they hold."""
+        rng = self._rng
+        if phase.whole and rng.random() < 0.06:
+            window = Window(np.full((phase.frames, N_MELS), -10.0, np.float32), rng.choice(["en", "nl"]))
+        else:
+            window = self._speech(phase)
+        power = window.power
+        silent = not window.segments and not window.cut
+        if silent and rng.random() < 0.85:
+            power = self._add_sound(power, 10 ** rng.uniform(-7, -2))
+        elif phase.augmented and rng.random() < 0.5:  # a peak of 0.5 is a variance of about 0.006
+            power = self._add_sound(power, 0.006 * 10 ** (-rng.uniform(6, 45) / 10))
+        if phase.augmented:
+            power = np.maximum(power + rng.uniform(-1.6, 0.4), -10)
+        features = self._normalised(power, window, phase)
+        return features.astype(np.float32), window
+
+    def _normalised(self, power: np.ndarray, window: Window, phase: Phase) -> np.ndarray:
+        """Whisper's range; some windows end before the recording's loudest moment, some with its end."""
+        rng = self._rng
+        peak = float(power.max()) + (rng.uniform(0, 0.6) if phase.whole and rng.random() < 0.3 else 0)
+        features = (np.maximum(power, peak - 8) + 4) / 4
+        if phase.augmented and rng.random() < 0.15:
+            band, low = rng.randint(0, 10), rng.randint(0, N_MELS - 10)
+            span, start = rng.randint(0, 12), rng.randint(0, phase.frames - 12)
+            features[:, low : low + band] = features.mean()
+            features[start : start + span] = features.mean()
+        if phase.whole and not window.cut and rng.random() < 0.35:
+            last = max((end for _, end, _ in window.segments), default=0)
+            features[rng.randint(min(last + 2, phase.frames - 1), phase.frames) :] = 0.0
+        return features
+
+    def _encode(self, text: str) -> list[int]:
+        if text not in self._encoded:
+            self._encoded[text] = self._tokenizer.encode(" " + text).ids if text else []
+        return self._encoded[text]
+
+    def target(self, window: Window, phase: Phase) -> tuple[list[int], list[int]]:
+        """Decoder input and label of each position (`IGNORED` where there is none)."""
+        timestamps = self._rng.random() < 0.5
+        silent = not window.segments and not window.cut
+        start = [IDS.sot, IDS.language(window.language), IDS.transcribe]
+        body: list[int] = [] if timestamps else [IDS.no_timestamps]
+        if silent and timestamps:
+            body.append(IDS.timestamp(0))
+        for first, last, text in window.segments:
+            ids = self._encode(text)
+            body += [IDS.timestamp(first), *ids, IDS.timestamp(last)] if timestamps else ids
+        if window.cut:
+            at, words = window.cut
+            ids = [] if timestamps and window.segments else self._encode(words)
+            body += [IDS.timestamp(at), *ids] if timestamps else ids
+        tokens = [*start, *body, IDS.eot]
+        first_label = IDS.no_speech if silent else IDS.language(window.language)
+        labels = [first_label, IGNORED, *body, IDS.eot]
+        if not timestamps:
+            labels[2] = IGNORED  # the caller forces <|notimestamps|>
+        prompt = self._prompt(window.language) if phase.whole and self._rng.random() < 0.25 else []
+        return [*prompt, *tokens[:-1]], [*([IGNORED] * len(prompt)), *labels]
+
+    def _prompt(self, language: str) -> list[int]:
+        """Text of windows before this one, as it is given to the decoder."""
+        ids: list[int] = []
+        for _ in range(self._rng.randint(1, 3)):
+            ids += self._encode(self._corpus[self._rng.choice(self._corpus.indices[language, False])].text)
+        return [IDS.startofprev, *ids[-60:]]
+
+    def batch(self, phase: Phase) -> dict[str, torch.Tensor]:
+        """A batch: `mel` (B, 80, F), `tokens` and `labels` (B, N), `phonemes` (sum), `phoneme_lengths` (B,)."""
+        features, tokens, labels, phonemes = [], [], [], []
+        while len(features) < phase.batch:
+            mel, window = self.window(phase)
+            inputs, targets = self.target(window, phase)
+            symbols = [self._phonemes[s] for s in " ".join(window.phonemes)] if window.exact_phonemes else []
+            if len(inputs) > MOST_TOKENS or len(symbols) > phase.frames // 2 - 20:
+                continue
+            features.append(mel.T)
+            tokens.append(torch.tensor(inputs))
+            labels.append(torch.tensor(targets))
+            phonemes.append(symbols)
+        pad = torch.nn.utils.rnn.pad_sequence
+        return {
+            "mel": torch.from_numpy(np.stack(features)),
+            "tokens": pad(tokens, batch_first=True, padding_value=IDS.eot),
+            "labels": pad(labels, batch_first=True, padding_value=IGNORED),
+            "phonemes": torch.tensor([symbol for row in phonemes for symbol in row], dtype=torch.long),
+            "phoneme_lengths": torch.tensor([len(row) for row in phonemes]),
+        }
+
+
+class Batches(IterableDataset):  # type: ignore[type-arg]
+    """Endless batches of one phase, for a DataLoader with one worker."""
+
+    def __init__(self, composer: Composer, phase: Phase) -> None:
+        self._composer, self._phase = composer, phase
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        while True:
+            yield self._composer.batch(self._phase)
