@@ -1,0 +1,1 @@
+"""From logits to tokens: pure functions over callables, without a model."""

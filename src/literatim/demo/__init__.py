@@ -15,7 +15,7 @@ def model_path(name: str) -> Path:
     folder = _HERE / name
     if not (folder / "config.json").is_file():
         raise ModelNotFound(
-            f"the bundled model {name!r} is not in this installation ({folder}); reinstall literatim from a wheel"
+            f"the bundled model {name!r} is not in this installation ({folder}); reinstall literatim"
         )
     return folder
 

@@ -1,0 +1,1 @@
+"""Networks as plain torch modules, and how checkpoints get into them."""

@@ -51,12 +51,15 @@ class Learner:
 
 
 def config() -> WhisperConfig:
-    """The demo's shape: 5.6 M parameters, four decoder layers so that a one-layer draft can pay."""
+    """The demo's shape: 4.8 M parameters; four decoder layers so that a one-layer draft can pay.
+
+    With six encoder layers the phoneme loss did not start to fall in 800 steps, with four it does after 150.
+    """
     return WhisperConfig(
         vocab_size=IDS.vocabulary,
         num_mel_bins=80,
         d_model=192,
-        encoder_layers=6,
+        encoder_layers=4,
         decoder_layers=4,
         encoder_attention_heads=3,
         decoder_attention_heads=3,
@@ -165,7 +168,7 @@ class Run:
         learner.optimiser.step()
         learner.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        for index, value in enumerate((float(cross), float(ctc), float(accuracy), 1.0)):
+        for index, value in enumerate((cross.item(), ctc.item(), accuracy.item(), 1.0)):
             self.sums[index] += value
 
     def record(self) -> None:

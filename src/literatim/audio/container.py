@@ -1,0 +1,191 @@
+"""Files in, decoded blocks out: the only user of PyAV (FFmpeg).
+
+FFmpeg is given bytes, never a name: formats are limited to a list, protocols to none, decoders to audio, so
+that a playlist or an address inside a file leads nowhere (format_whitelist and its kin are described at
+https://ffmpeg.org/ffmpeg-formats.html).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+
+from literatim.audio.frames import blocks, size_of
+from literatim.audio.gather import Samples
+from literatim.audio.limits import Tally
+from literatim.audio.source import Source
+from literatim.errors import AudioContentError, AudioFormatError
+
+FORMATS = "wav,w64,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,aiff,caf"
+SLACK = 1.0  # seconds of encoder padding that packets may hold beyond the audio
+TOLERANCE = 0.1  # seconds that a complete file may fall short of its stated duration
+_OGG_PAGE = 65_307  # the longest possible page, RFC 3533
+
+
+class Reader:
+    """Decodes the best audio stream of a file; `warnings` is complete once `blocks` has run out."""
+
+    def __init__(self, source: Source, tally: Tally) -> None:
+        self.warnings: list[str] = []
+        self._source = source
+        self._tally = tally
+        self._label = source.label
+        self._damaged = 0
+        self._damaged_last = False
+        self._last_error = ""
+        self._cut = False
+        self._reached = 0.0
+
+    def blocks(self) -> Generator[tuple[Samples, int], None, None]:
+        """Yield (block (C, n) float32, rate in Hz); raises AudioFormatError, -LimitError or -ContentError."""
+        self._refuse_long()
+        with _opened(self._source) as container:
+            stream = _audio_stream(container, self._label)
+            yield from blocks(self._frames(container, stream))
+            if self._tally.seconds == 0:
+                self._report_nothing()
+            self._report_end(container, stream)
+
+    def _refuse_long(self) -> None:
+        """Add up the packets before decoding one: kilobytes can hold hours of silence, and a header can lie.
+
+        Demuxing costs a tenth of decoding and no memory. Uncompressed audio cannot outgrow its file.
+        """
+        with _opened(self._source) as container:
+            stream = _audio_stream(container, self._label)
+            context = stream.codec_context
+            self._tally.check_format(context.sample_rate or 0, context.channels)
+            limit = self._tally.options.max_seconds
+            if context.name.startswith("pcm_") and self._source.size * 8 <= limit * (context.bit_rate or 0):
+                return
+            seconds, previous = 0.0, None
+            for packet in self._packets(container, stream):
+                length = packet.duration or 0
+                if not length and packet.pts is not None and previous is not None:
+                    length = max(
+                        0, packet.pts - previous
+                    )  # what states no duration has lasted since the one before
+                seconds += float(length * packet.time_base) if packet.time_base else 0.0
+                previous = packet.pts
+                self._tally.check_seconds(seconds - SLACK)
+        self._cut = False
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        try:
+            for packet in container.demux(stream):
+                self._cut = self._cut or packet.is_corrupt
+                yield packet
+        except av.FFmpegError as error:  # what came before it is good
+            self._cut, self._last_error = True, _reason(error)
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        for packet in self._packets(container, stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:  # as ffmpeg itself does: skip the packet, go on with the next
+                self._damaged += 1
+                self._damaged_last, self._last_error = True, _reason(error)
+                continue
+            for frame in frames:
+                self._tally.check_format(frame.sample_rate, frame.layout.nb_channels)
+                self._tally.count(frame.samples, frame.sample_rate, size_of(frame))
+                self._damaged_last = False
+                if frame.pts is not None and frame.time_base:
+                    self._reached = float(frame.pts * frame.time_base)
+                self._reached += frame.samples / frame.sample_rate
+                yield frame
+
+    def _report_nothing(self) -> None:
+        if self._last_error:
+            raise AudioFormatError(
+                f"{self._label}: nothing in it could be decoded ({self._last_error}); export it again"
+            )
+        raise AudioContentError(f"{self._label}: it holds no samples")
+
+    def _report_end(self, container: Any, stream: Any) -> None:
+        seconds = self._tally.seconds
+        stated = _stated_seconds(container, stream, self._source.size)
+        in_middle = self._damaged - self._damaged_last
+        if in_middle > 0:
+            self.warnings.append(f"{in_middle} damaged pieces were skipped; times after them may be early")
+        if self._cut or self._damaged_last or self._reached < stated - TOLERANCE or self._ogg_cut(container):
+            of = f" of {stated:.1f} s" if stated > seconds + TOLERANCE else ""
+            self.warnings.append(f"the file ends early: {seconds:.1f} s{of} could be decoded")
+
+    def _ogg_cut(self, container: Any) -> bool:
+        """Whether an Ogg file lacks its last page, or that page lacks bytes or the end mark (RFC 3533)."""
+        if container.format.name != "ogg":
+            return False
+        self._source.seek(max(0, self._source.size - _OGG_PAGE))
+        tail = self._source.read(_OGG_PAGE)
+        page = tail[tail.rfind(b"OggS") :]
+        if len(page) < 27 or len(page) < 27 + page[26]:
+            return True
+        return len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]) or not page[5] & 4
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Any]:
+    """An FFmpeg container over `source` from its start; the one place where FFmpeg's errors become ours."""
+    source.seek(0)
+    options = {
+        "format_whitelist": FORMATS,
+        "protocol_whitelist": "none",
+        "codec_whitelist": _audio_decoders(),
+    }
+    try:
+        # Metadata may be in any encoding, and nobody reads it here.
+        with av.open(source, options=options, metadata_errors="ignore") as container:
+            yield container
+    except (av.FFmpegError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        guess = "it is damaged, cut short, or not wav, flac, mp3, m4a, ogg, webm, aac, aiff or caf"
+        raise AudioFormatError(
+            f"{source.label}: not readable as audio ({_reason(error)}); {guess}"
+        ) from error
+
+
+@functools.cache
+def _audio_decoders() -> str:
+    names = (name for name in sorted(av.codecs_available) if _is_audio_decoder(name))
+    return ",".join(names)
+
+
+def _is_audio_decoder(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except ValueError:  # an encoder only
+        return False
+
+
+def _audio_stream(container: Any, label: str) -> Any:
+    stream = container.streams.best("audio")
+    if stream is None:
+        raise AudioFormatError(f"{label}: there is no audio in it")
+    if stream.codec_context is None:
+        raise AudioFormatError(
+            f"{label}: its audio has a codec that cannot be decoded; convert it to flac or wav"
+        )
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _stated_seconds(container: Any, stream: Any, size: int) -> float:
+    """The duration that the file states, or 0 where FFmpeg guesses it from the bit rate."""
+    if container.format.name == "aac":
+        return 0.0
+    if stream.duration is not None:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None and len(container.streams) == 1:
+        seconds = container.duration / av.time_base
+    else:
+        return 0.0
+    guessed = container.format.name == "mp3" and seconds * (stream.codec_context.bit_rate or 0) / 8 <= size
+    return 0.0 if guessed else seconds
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

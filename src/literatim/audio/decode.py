@@ -1,0 +1,126 @@
+"""Any recording as 16 kHz float32 samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from literatim.audio.container import Reader
+from literatim.audio.gather import SAMPLE_RATE, Gatherer, Samples, to_float
+from literatim.audio.limits import Tally
+from literatim.audio.source import label_of, open_source
+from literatim.errors import AudioContentError, AudioFormatError, OptionError
+from literatim.options import AudioOptions
+
+__all__ = ["MIN_SECONDS", "SAMPLE_RATE", "Recording", "decode"]
+
+MIN_SECONDS = 0.1
+_DEFAULTS = AudioOptions()
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A decoded recording.
+
+    samples: one contiguous float32 array (S,) at 16 kHz for each channel kept; full scale is 1.
+    channels: their numbers from 0, or (None,) for the mix.
+    duration: seconds of `samples`.
+    warnings: what is wrong with the recording, in words for its owner.
+    name: the file's basename, or what else it came from.
+    """
+
+    samples: tuple[Samples, ...]
+    channels: tuple[int | None, ...]
+    duration: float
+    warnings: tuple[str, ...]
+    name: str
+
+
+def decode(
+    source: str | Path | bytes | BinaryIO | NDArray[Any],
+    *,
+    sampling_rate: float | None = None,
+    options: AudioOptions = _DEFAULTS,
+) -> Recording:
+    """Read a recording: a path, '-' for standard input, bytes, a binary file object, or an array.
+
+    An array (NumPy or torch) holds floats with full scale 1, or int8, int16, int32 or uint8, which are
+    divided by theirs; its shape is (S,), (channels, S) or (S, channels): the shorter axis is the channels.
+    `sampling_rate` in Hz is for arrays only (16 kHz if not given); a file carries its own. A file object is
+    read from where it stands and is left open.
+
+    The limits of `options` hold for every kind of source and are counted while decoding. Raises
+    AudioNotFound, AudioFormatError, AudioLimitError, AudioContentError (also for less than 0.1 s), AudioError
+    (a source that cannot be read) and OptionError.
+    """
+    label = label_of(source)
+    tally = Tally(label, options)
+    gatherer = Gatherer(tally)
+    if hasattr(source, "__array__"):
+        rate = _checked_rate(SAMPLE_RATE if sampling_rate is None else sampling_rate)
+        for block in _array_blocks(source, rate, tally):
+            gatherer.add(block, rate)
+        return _recording(gatherer, label, [])
+    if sampling_rate is not None:
+        raise OptionError("sampling_rate is for arrays; a file carries its own")
+    with open_source(source, options.max_bytes) as opened:
+        reader = Reader(opened, tally)
+        with closing(reader.blocks()) as blocks:
+            for block, file_rate in blocks:
+                gatherer.add(block, file_rate)
+    return _recording(gatherer, label, reader.warnings)
+
+
+def _recording(gatherer: Gatherer, label: str, warnings: list[str]) -> Recording:
+    samples, channels = gatherer.finish()
+    duration = len(samples[0]) / SAMPLE_RATE
+    if duration < MIN_SECONDS:
+        raise AudioContentError(f"{label}: it lasts {duration:.3f} s; at least {MIN_SECONDS} s are needed")
+    if gatherer.cancelled:
+        warnings = [*warnings, "the channels cancel each other out; try --channels split"]
+    return Recording(samples, channels, duration, tuple(warnings), label)
+
+
+def _checked_rate(rate: Any) -> float:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not math.isfinite(rate):
+        raise OptionError(f"sampling_rate must be a number in Hz, not {rate!r}")
+    return float(rate)
+
+
+def _array_blocks(source: Any, rate: float, tally: Tally) -> Iterator[Samples]:
+    """The array in blocks (C, n) of about a second, so that limits and memory hold as they do for files."""
+    array = _two_axes(source)
+    channels, samples = array.shape
+    if array.size == 0:
+        raise AudioContentError("array: it holds no samples")
+    tally.check_format(rate, channels)
+    tally.count(samples, rate, array.nbytes)
+    step = max(1, int(rate))
+    for first in range(0, samples, step):
+        try:
+            yield to_float(array[:, first : first + step])
+        except TypeError as error:
+            raise AudioFormatError(
+                f"array: {error} is not a type of samples; give float32 or int16"
+            ) from error
+
+
+def _two_axes(source: Any) -> NDArray[Any]:  # (S,), (C, S) or (S, C) -> (C, S)
+    if hasattr(source, "detach"):  # a torch tensor, perhaps with a gradient or on a device
+        source = source.detach().cpu()
+    try:
+        array = np.asarray(source)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's bfloat16 has no NumPy counterpart
+        raise AudioFormatError(f"array: cannot be read: {error}; give float32 or int16") from error
+    if array.ndim == 1:
+        return array[None, :]
+    if array.ndim != 2:
+        raise AudioFormatError(f"array: it has {array.ndim} axes; give (samples,) or (channels, samples)")
+    return array if array.shape[0] <= array.shape[1] else array.T

@@ -1,0 +1,65 @@
+"""FFmpeg's frames as blocks of float32 samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from literatim.audio.gather import Samples, to_float
+
+BLOCK = 32_768  # samples per channel that are checked and resampled together
+
+
+def blocks(frames: Iterator[Any]) -> Iterator[tuple[Samples, int]]:
+    """Join frames (about 20 ms each) of one rate and width: (block (C, n), rate in Hz) costs less to resample."""
+    convert = FrameConverter()
+    waiting: list[Samples] = []
+    width, rate, samples = 0, 0, 0
+    for frame in frames:
+        part = convert(frame)
+        if waiting and ((len(part), frame.sample_rate) != (width, rate) or samples >= BLOCK):
+            yield np.concatenate(waiting, axis=1), rate
+            waiting, samples = [], 0
+        width, rate, samples = len(part), frame.sample_rate, samples + part.shape[1]
+        waiting.append(part)
+    if waiting:
+        yield np.concatenate(waiting, axis=1), rate
+
+
+def size_of(frame: Any) -> int:
+    """Bytes of a frame's samples, in the codec's own format."""
+    return int(frame.samples * frame.layout.nb_channels * frame.format.bytes)
+
+
+class FrameConverter:
+    """Turns a frame into its samples (C, n)."""
+
+    def __init__(self) -> None:
+        self._packer: av.AudioResampler | None = None
+        self._packs: tuple[Any, ...] = ()
+
+    def __call__(self, frame: Any) -> Samples:
+        channels = frame.layout.nb_channels
+        # PyAV counts planes up to a null pointer, which FFmpeg sets after at most seven; with more channels it
+        # reads wild memory (PyAV 18.1, AudioFrame.planes). A packed frame has one plane for all channels.
+        if frame.format.is_planar and channels > 7:
+            frame = self._packed(frame)
+        array = frame.to_ndarray()
+        if not frame.format.is_planar:  # one row, in which the channels take turns
+            array = array.reshape(-1, channels).T
+        return to_float(array)
+
+    def _packed(self, frame: Any) -> Any:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._packer is None or kind != self._packs:
+            packed = frame.format.packed.name
+            self._packer = av.AudioResampler(format=packed, layout=frame.layout, rate=frame.sample_rate)
+            self._packs = kind
+        samples = frame.samples
+        (result,) = self._packer.resample(frame)
+        if result.samples != samples:
+            raise ValueError("its channels cannot be taken apart")
+        return result

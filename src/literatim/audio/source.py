@@ -1,0 +1,163 @@
+"""Where a recording comes from: a path, bytes, a file object or standard input, opened for random access."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO
+
+from literatim.errors import (
+    AudioContentError,
+    AudioError,
+    AudioFormatError,
+    AudioLimitError,
+    AudioNotFound,
+    OptionError,
+)
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_SPOOL_IN_MEMORY = 32 * 1024**2
+_PIECE = 1024**2
+
+
+class Source:
+    """An open recording without a name that FFmpeg could take for a playlist or an address.
+
+    FFmpeg reads a file object's `name` as if the user had typed it, and follows a playlist of that name. So
+    FFmpeg only ever sees this class: read, seek and tell over the bytes from `start` on.
+    """
+
+    def __init__(self, file: Any, label: str, start: int = 0) -> None:
+        self.label = label
+        self._file = file
+        self._start = start
+        self.size = self.seek(0, os.SEEK_END)
+        self.seek(0)
+
+    def read(self, count: int = -1) -> bytes:
+        return _checked(self._file, self.label, "read", count)  # type: ignore[no-any-return]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            offset += self._start
+        _checked(self._file, self.label, "seek", offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(_checked(self._file, self.label, "tell")) - self._start
+
+
+@contextmanager
+def open_source(source: Any, max_bytes: int) -> Iterator[Source]:
+    """Open `source` for reading from any position; close what was opened here, not a caller's file object.
+
+    What cannot seek (a pipe, a socket) is copied to a temporary file of at most `max_bytes` first: an M4A
+    may keep its table of contents at the end. A file object is read from where it stands. Raises
+    AudioNotFound, AudioFormatError (text), AudioLimitError, AudioContentError (empty), AudioError
+    (unreadable) or OptionError.
+    """
+    label = label_of(source)
+    file = _open(source, label)
+    try:
+        with _seekable(file, label, max_bytes) as opened:
+            if opened.size <= 0:
+                raise AudioContentError(
+                    f"{label}: the file is empty (a file object is read from where it stands)"
+                )
+            yield opened
+    finally:
+        if isinstance(source, (str, os.PathLike)) and source != "-":
+            file.close()
+
+
+def label_of(source: Any) -> str:
+    """The name by which messages call `source`: a basename without control characters, fit for a terminal."""
+    if isinstance(source, str) and source == "-":
+        return "standard input"
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fsdecode(source)
+        name = path.rstrip("/").rpartition("/")[2] if _ADDRESS.match(path) else Path(path).name
+        name = name or path or "(no name)"
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name = "bytes"
+    elif hasattr(source, "read"):
+        given = getattr(source, "name", None)
+        name = Path(given).name if isinstance(given, str) else "file object"
+    else:
+        name = "array"
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+def _open(source: Any, label: str) -> Any:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return io.BytesIO(source)
+    if isinstance(source, str) and source == "-":
+        stdin = getattr(sys.stdin, "buffer", None)
+        if stdin is None:
+            raise AudioError("standard input is closed; give a file or pipe a recording in")
+        return stdin
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(os.fsdecode(source), label)
+    if not hasattr(source, "read"):
+        kind = type(source).__name__
+        raise OptionError(f"audio must be a path, bytes, a file object or an array, not {kind}")
+    return source
+
+
+def _open_path(path: str, label: str) -> BinaryIO:
+    if _ADDRESS.match(path):
+        raise AudioNotFound(
+            f"{label}: addresses are not read; download the recording first and give the file's path"
+        )
+    try:
+        if Path(path).is_dir():
+            raise AudioNotFound(f"{label}: is a folder; name the recordings in it")
+        return Path(path).open("rb")
+    except FileNotFoundError as error:
+        raise AudioNotFound(f"{label}: no such file; check the path") from error
+    except PermissionError as error:
+        raise AudioError(f"{label}: may not be read by this user; check its permissions") from error
+    except (OSError, ValueError) as error:
+        raise AudioNotFound(f"{label}: cannot be opened: {_reason(error)}") from error
+
+
+@contextmanager
+def _seekable(file: Any, label: str, max_bytes: int) -> Iterator[Source]:
+    if isinstance(_checked(file, label, "read", 0), str):
+        raise AudioFormatError(f"{label}: the file object gives text; open it in binary mode ('rb')")
+    if hasattr(file, "seekable") and _checked(file, label, "seekable"):
+        yield Source(file, label, start=_checked(file, label, "tell"))
+        return
+    with SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY) as spool:
+        _copy(file, spool, label, max_bytes)
+        yield Source(spool, label)
+
+
+def _copy(file: Any, spool: Any, label: str, max_bytes: int) -> None:
+    copied = 0
+    while piece := _checked(file, label, "read", _PIECE):
+        copied += len(piece)
+        if copied > max_bytes:
+            raise AudioLimitError(f"{label}: more than {max_bytes} bytes come in; raise max_bytes to read it")
+        try:
+            spool.write(piece)
+        except OSError as error:
+            raise AudioError(f"{label}: no room for a temporary copy: {_reason(error)}") from error
+
+
+def _checked(file: Any, label: str, method: str, *arguments: int) -> Any:
+    """Call the file's method; whatever a stranger's file object raises becomes one AudioError."""
+    try:
+        return getattr(file, method)(*arguments)
+    except Exception as error:
+        raise AudioError(f"{label}: cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,101 @@
+"""Plain greedy decoding of a batch, one token a row and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from literatim.decode.rules import RowState, Rules, apply
+
+Step = Callable[[Tensor, Tensor, int, Tensor], Tensor]
+"""`step(tokens (B, K), lengths (B,), limit, wanted (B, P)) -> logits (B, P, V)` float32.
+
+Feeds `tokens` after each row's first `lengths` positions, `limit` bounding length + K, and returns the logits at the
+`wanted` ones of the K. It may be called with lengths smaller than before: what was fed after them is forgotten.
+"""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What each row starts from, padded on the right: `tokens` (B, K), `lengths` (B,), `sot` (B,) places."""
+
+    tokens: Tensor
+    lengths: Tensor
+    sot: Tensor
+
+    @classmethod
+    def make(cls, rows: Sequence[Sequence[int]], sot: int, device: torch.device) -> Prompts:
+        """From lists of ids; each holds the start-of-transcript id once."""
+        longest = max(len(row) for row in rows)
+        padded = [[*row, *([row[-1]] * (longest - len(row)))] for row in rows]
+        lengths = [len(row) for row in rows]
+        places = [list(row).index(sot) for row in rows]
+        return cls(*(torch.tensor(values, device=device) for values in (padded, lengths, places)))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One row's result: tokens without the end, the sum of their log-probabilities and that of the end."""
+
+    tokens: tuple[int, ...]
+    sum_logprob: float
+    no_speech_prob: float
+
+    @property
+    def avg_logprob(self) -> float:
+        """openai/whisper's mean: over the tokens and the end of text."""
+        return self.sum_logprob / (len(self.tokens) + 1)
+
+
+def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, max_new: int) -> list[Decoded]:
+    """Decode until each row has ended or has `max_new` tokens."""
+    rows, longest = prompts.tokens.shape
+    device = prompts.tokens.device
+    lengths = prompts.lengths
+    wanted = torch.stack([prompts.sot, lengths - 1], 1)
+    logits = step(prompts.tokens, torch.zeros_like(lengths), longest, wanted)  # (B, 2, V)
+    silence = _no_speech(logits[:, 0], no_speech)
+    scores = logits[:, 1]
+    state = RowState.start(rows, rules, device)
+    chosen = torch.full((rows, max_new), rules.eot, device=device)
+    ended = torch.zeros(rows, dtype=torch.bool, device=device)
+    total = torch.zeros(rows, device=device)
+    only = torch.zeros((rows, 1), dtype=torch.long, device=device)
+    for index in range(max_new):
+        scores = apply(scores, state, rules)
+        best, token = scores.max(-1)
+        total += torch.where(ended, 0.0, best - scores.logsumexp(-1))
+        token = torch.where(ended, rules.eot, token)
+        chosen[:, index] = token
+        ended = ended | (token == rules.eot)
+        if index + 1 == max_new or bool(ended.all()):
+            break
+        state = state.after(token, rules)
+        scores = step(token[:, None], lengths, longest + index + 1, only)[:, 0]
+        lengths = torch.where(ended, lengths, lengths + 1)
+    return _results(chosen, total, silence, rules.eot)
+
+
+def detect_language(step: Step, rows: int, sot: int, languages: Tensor) -> Tensor:
+    """Probabilities (B, len(languages)) of the language ids, from one step on the start of transcript."""
+    tokens = torch.full((rows, 1), sot, device=languages.device)
+    zeros = torch.zeros(rows, dtype=torch.long, device=languages.device)
+    logits = step(tokens, zeros, 1, zeros[:, None])[:, 0]  # (B, V)
+    return logits[:, languages].softmax(-1)
+
+
+def _no_speech(logits: Tensor, token: int | None) -> list[float]:
+    if token is None:
+        return [0.0] * len(logits)
+    return [float(p) for p in logits.softmax(-1)[:, token]]
+
+
+def _results(chosen: Tensor, total: Tensor, silence: list[float], eot: int) -> list[Decoded]:
+    results = []
+    for row, score, quiet in zip(chosen.tolist(), total.tolist(), silence, strict=True):
+        tokens = row[: row.index(eot)] if eot in row else row
+        results.append(Decoded(tuple(tokens), score, quiet))
+    return results

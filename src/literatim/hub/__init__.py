@@ -1,0 +1,97 @@
+"""A model's name -> a verified local folder. The only part of the package that opens sockets.
+
+A name is a local folder, a bundled model, a short name, or an id `owner/name` of a hub. What was downloaded
+and verified once is used again without asking the server; `refresh=True` asks it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from literatim import demo
+from literatim.errors import ModelNotFound
+from literatim.hub import huggingface, modelscope
+from literatim.hub.explain import WAYS_ON, Unreachable
+from literatim.hub.names import (
+    BUNDLED,
+    DEFAULT_MODEL,
+    SHORT_NAMES,
+    default_model,
+    is_path,
+    known_names,
+    repository,
+)
+from literatim.options import HubOptions
+
+__all__ = ["BUNDLED", "DEFAULT_MODEL", "SHORT_NAMES", "cached", "default_model", "repository", "resolve"]
+
+_NO_OPTIONS = HubOptions()
+_log = logging.getLogger(__name__)
+
+
+def resolve(name: str | Path, options: HubOptions = _NO_OPTIONS, *, refresh: bool = False) -> Path:
+    """The local folder of model `name`, downloaded and verified if need be.
+
+    `options` matter only to names of a hub. `refresh` asks the server even if the model is there, and fails
+    when it does not answer. Raises ModelNotFound (no such name, no network, no access), ModelFormatError (a
+    checkpoint of another kind), ModelError (a damaged download; a full or read-only disk) and DependencyError
+    (ModelScope without its package).
+    """
+    local = _local(name)
+    if local is not None:
+        return local
+    repo = repository(str(name))
+    if options.hub == "modelscope":
+        return modelscope.fetch(repo, options)
+    source = huggingface.source(repo, options)
+    folder, verified = huggingface.find(source)
+    if folder is not None and verified and not refresh:
+        return folder
+    if options.local_files_only or huggingface.offline():
+        if folder is not None:
+            return folder
+        raise ModelNotFound(f"{source} is not in {source.cache}, and the network is switched off. {WAYS_ON}")
+    try:
+        return huggingface.download(source)
+    except Unreachable as error:
+        if folder is None or refresh:
+            raise
+        _log.warning("using the copy in %s, made by another program and not verified: %s", folder, error)
+        return folder
+
+
+def cached(name: str | Path, options: HubOptions = _NO_OPTIONS) -> Path | None:
+    """The folder of `name` if it is complete on this machine, else None; never uses the network."""
+    try:
+        local = _local(name)
+        if local is not None:
+            return local
+        repo = repository(str(name))
+        if options.hub == "modelscope":
+            return modelscope.fetch(repo, replace(options, local_files_only=True))
+        return huggingface.find(huggingface.source(repo, options))[0]
+    except ModelNotFound:
+        return None
+
+
+def _local(name: str | Path) -> Path | None:
+    """The folder that a path or the name of a bundled model means; None for what a hub must know."""
+    text = str(name)
+    if isinstance(name, str):
+        if text in BUNDLED:
+            return demo.model_path(text)
+        if text in SHORT_NAMES or not text.strip():
+            return None
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ModelNotFound(
+            f"{path} is a file: give the folder that holds the model ({path.parent}), or make one from a "
+            "checkpoint of another kind with `literatim convert IN OUT`"
+        )
+    if isinstance(name, Path) or is_path(text):
+        raise ModelNotFound(f"there is no folder {text!r}; {known_names(text)}")
+    return None

@@ -1,0 +1,64 @@
+"""What models are called: bundled ones, short names, ids, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+
+from literatim.errors import ModelNotFound
+
+DEFAULT_MODEL = "openai/whisper-small"
+BUNDLED = ("demo",)
+SHORT_NAMES: dict[str, str] = {
+    "tiny": "openai/whisper-tiny",
+    "tiny.en": "openai/whisper-tiny.en",
+    "base": "openai/whisper-base",
+    "base.en": "openai/whisper-base.en",
+    "small": "openai/whisper-small",
+    "small.en": "openai/whisper-small.en",
+    "medium": "openai/whisper-medium",
+    "medium.en": "openai/whisper-medium.en",
+    "large-v1": "openai/whisper-large",  # the first release: its repository bears no version
+    "large-v2": "openai/whisper-large-v2",
+    "large-v3": "openai/whisper-large-v3",
+    "large": "openai/whisper-large-v3",
+    "turbo": "openai/whisper-large-v3-turbo",
+    "large-v3-turbo": "openai/whisper-large-v3-turbo",
+    "distil-small.en": "distil-whisper/distil-small.en",
+    "distil-medium.en": "distil-whisper/distil-medium.en",
+    "distil-large-v2": "distil-whisper/distil-large-v2",
+    "distil-large-v3": "distil-whisper/distil-large-v3",
+    "distil-large-v3.5": "distil-whisper/distil-large-v3.5",
+}
+
+
+def default_model() -> str:
+    """The model used when none is named: $LITERATIM_MODEL, or DEFAULT_MODEL."""
+    return os.environ.get("LITERATIM_MODEL", "").strip() or DEFAULT_MODEL
+
+
+def repository(name: str) -> str:
+    """The id on the hub that a short name or an id stands for; ModelNotFound for anything else."""
+    repo = SHORT_NAMES.get(name, name)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo, re.ASCII):
+        raise ModelNotFound(f"no model is called {name!r}; {known_names(name)}")
+    return repo
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` can be nothing but a path, such as ./x, ~/x, /x, a/b/c or C:\\x."""
+    return bool(re.match(r"[.~/]|[A-Za-z]:", name)) or "\\" in name or name.count("/") > 1
+
+
+def known_names(wrong: str) -> str:
+    """What to give instead of a name that leads nowhere, beginning with the closest ones."""
+    names = [*SHORT_NAMES, *BUNDLED, *SHORT_NAMES.values()]
+    tail = wrong.rstrip("/").rsplit("/", 1)[-1].removeprefix("whisper-")
+    close = list(
+        dict.fromkeys(name for word in (wrong, tail) for name in difflib.get_close_matches(word, names))
+    )
+    question = f"did you mean {' or '.join(close[:3])}? " if close else ""
+    return (
+        f"{question}A model is a folder, an id such as {DEFAULT_MODEL}, or a name of `literatim models list`."
+    )

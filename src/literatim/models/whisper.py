@@ -1,0 +1,246 @@
+"""Whisper's encoder and decoder (Radford et al., 2022) for inference.
+
+Query, key and value projections are one matrix; the caches are values that the caller holds, preallocated, with a
+length per row, so that rows of a batch advance on their own and going back is a smaller length.
+
+Letters of shapes: B rows, T mel frames, S encoder steps, K query tokens, N cache positions, H heads, C channels of
+a head, D model width, V vocabulary, L layers, M mel bands.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from literatim.models.config import WhisperConfig
+
+FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1000 below the overflow
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, K, D) -> (B, H, K, C), a view."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, H, K, C) -> (B, K, D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled queries (B, H, K, C) over keys and values (B, H, N, C); `mask` is added to the scores.
+
+    With few queries the fused kernel of torch's CPU build is slower than three plain calls, and for many it is
+    faster; both were measured on an AVX-512 CPU (docs/benchmarks).
+    """
+    if query.shape[2] > 8 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
+    scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
+    if mask is not None:
+        scores += mask
+    return scores.softmax(-1) @ values
+
+
+class FeedForward(nn.Module):
+    """LN -> Linear -> GELU -> Linear."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, K, D) -> (B, K, D), the residual branch alone."""
+        out: Tensor = self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return out
+
+
+class SelfAttention(nn.Module):
+    """Normalised input, fused projections, output projection."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, K, D) -> scaled queries, keys and values, each (B, H, K, C)."""
+        query, key, value = self.qkv(self.norm(x)).chunk(3, -1)
+        return tuple(split_heads(part, self.heads) for part in (query * self.scale, key, value))  # type: ignore[return-value]
+
+
+class CrossAttention(nn.Module):
+    """Queries from the text; keys and values from the sound, computed once per window."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.norm = nn.LayerNorm(width)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def query(self, x: Tensor) -> Tensor:
+        """(B, K, D) -> (B, H, K, C)."""
+        return split_heads(self.q(self.norm(x)) * self.scale, self.heads)
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm block of the encoder."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.d_model, config.encoder_heads)
+        self.mlp = FeedForward(config.d_model, config.encoder_ffn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, S, D) -> (B, S, D)."""
+        query, key, value = self.attention.project(x)
+        x = x + self.attention.out(merge_heads(attend(query, key, value, None)))
+        x = x + self.mlp(x)
+        return x.clamp(-FP16_LIMIT, FP16_LIMIT) if x.dtype == torch.float16 else x
+
+
+class Encoder(nn.Module):
+    """Sound to hidden states."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.conv1 = nn.Conv1d(config.n_mels, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.positions = nn.Parameter(torch.empty(config.source_positions, width))
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, M, T) -> (B, S, D), S = T / 2 = the configured source positions."""
+        x = F.gelu(self.conv2(F.gelu(self.conv1(mel))))  # (B, D, S)
+        x = x.transpose(1, 2) + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
+@dataclass(frozen=True)
+class DecoderCache:
+    """Keys and values of all layers. What lies beyond a row's length is never read and is overwritten.
+
+    `keys`, `values`: (L, B, H, N, C) of the text; `cross_keys`, `cross_values`: (L, B, H, S, C) of the sound.
+    """
+
+    keys: Tensor
+    values: Tensor
+    cross_keys: Tensor
+    cross_values: Tensor
+    rows: Tensor  # (B, 1) row numbers, to write one position of each row
+
+    @property
+    def size(self) -> int:
+        """Positions the text can have."""
+        return self.keys.shape[3]
+
+    @property
+    def batch(self) -> int:
+        """Rows the cache was made for."""
+        return self.keys.shape[1]
+
+    def first(self, rows: int) -> DecoderCache:
+        """The first `rows` rows, as views."""
+        return DecoderCache(
+            self.keys[:, :rows],
+            self.values[:, :rows],
+            self.cross_keys[:, :rows],
+            self.cross_values[:, :rows],
+            self.rows[:rows],
+        )
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm block of the decoder."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.d_model, config.decoder_heads)
+        self.cross = CrossAttention(config.d_model, config.decoder_heads)
+        self.mlp = FeedForward(config.d_model, config.decoder_ffn)
+
+    def forward(self, x: Tensor, index: int, at: Tensor, mask: Tensor, cache: DecoderCache) -> Tensor:
+        """(B, K, D) -> (B, K, D); writes the new keys and values at positions `at` (B, K) of layer `index`."""
+        query, key, value = self.attention.project(x)
+        keys, values = cache.keys[index], cache.values[index]
+        keys[cache.rows, :, at] = key.transpose(1, 2)
+        values[cache.rows, :, at] = value.transpose(1, 2)
+        limit = mask.shape[-1]
+        x = x + self.attention.out(merge_heads(attend(query, keys[:, :, :limit], values[:, :, :limit], mask)))
+        heard = attend(self.cross.query(x), cache.cross_keys[index], cache.cross_values[index], None)
+        x = x + self.cross.out(merge_heads(heard))
+        return x + self.mlp(x)
+
+
+class Decoder(nn.Module):
+    """Tokens and sound to hidden states, and those to logits."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.positions = nn.Parameter(torch.empty(config.target_positions, config.d_model))
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.head: nn.Parameter | None = None  # only where a checkpoint's output matrix is not its embedding
+        self.embedding_scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+
+    def allocate(self, batch: int) -> DecoderCache:
+        """A cache for up to `batch` rows on this module's device, in its dtype."""
+        config, like = self.config, self.positions
+        heads, channels = config.decoder_heads, config.d_model // config.decoder_heads
+        text = (config.decoder_layers, batch, heads, config.target_positions, channels)
+        sound = (config.decoder_layers, batch, heads, config.source_positions, channels)
+        # zeros, not empty: masked positions still enter the product, where a NaN would spread
+        tensors = [like.new_zeros(shape) for shape in (text, text, sound, sound)]
+        return DecoderCache(*tensors, rows=torch.arange(batch, device=like.device)[:, None])
+
+    def listen(self, audio: Tensor, cache: DecoderCache, rows: slice = slice(None)) -> None:
+        """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
+        for index, layer in enumerate(self.layers):
+            assert isinstance(layer, DecoderLayer)
+            keys, values = layer.cross.kv(audio).chunk(2, -1)
+            cache.cross_keys[index, rows] = split_heads(keys, layer.cross.heads)
+            cache.cross_values[index, rows] = split_heads(values, layer.cross.heads)
+
+    def forward(self, tokens: Tensor, lengths: Tensor, cache: DecoderCache, limit: int) -> Tensor:
+        """Hidden states (B, K, D) of `tokens` (B, K), which follow each row's first `lengths` (B,) positions.
+
+        `limit` is a bound on length + K over the rows: cache positions from there on are not looked at.
+        """
+        at = lengths[:, None] + torch.arange(tokens.shape[1], device=tokens.device)  # (B, K)
+        x = self.tokens(tokens) * self.embedding_scale + self.positions[at]
+        future = torch.arange(limit, device=tokens.device) > at[:, :, None]  # (B, K, N)
+        mask = torch.zeros(future.shape, dtype=x.dtype, device=x.device).masked_fill_(future, -torch.inf)[:, None]
+        for index, layer in enumerate(self.layers):
+            x = layer(x, index, at, mask, cache)
+        out: Tensor = self.norm(x)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V) in float32."""
+        return F.linear(hidden, self.tokens.weight if self.head is None else self.head).float()
+
+
+class Whisper(nn.Module):
+    """Encoder and decoder of one checkpoint."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)

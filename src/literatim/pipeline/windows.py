@@ -1,0 +1,112 @@
+"""How a recording is walked through window by window: a state machine without a model.
+
+The seek rules are those of openai/whisper's `transcribe.py`. Frames are mel frames of 10 ms; timestamp tokens count
+steps of 20 ms from the window's start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+FRAME_SECONDS = 0.01
+FRAMES_PER_STEP = 2
+PROMPT_RESET_TEMPERATURE = 0.5
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A segment of one window: times in seconds of the recording, tokens with their timestamps."""
+
+    start: float
+    end: float
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """`frames` mel frames of the recording from frame `seek`."""
+
+    seek: int
+    frames: int
+
+
+def split(tokens: Sequence[int], window: Window, timestamp_begin: int) -> tuple[list[Piece], int]:
+    """The segments that `tokens` of a window describe, and how many frames to go on by.
+
+    Two timestamps in a row part two segments. When the last token is a lone timestamp, speech ends there and the
+    whole window is done; otherwise the next window starts where the last complete segment ended.
+    """
+    stamps = [token >= timestamp_begin for token in tokens]
+    single_ending = stamps[-2:] == [False, True]
+    cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
+    begin = window.seek * FRAME_SECONDS
+    if not cuts:
+        times = [token for token in tokens if token >= timestamp_begin]
+        # one closing timestamp other than the window's start tells where the only segment ends
+        has_end = bool(times) and times[-1] != timestamp_begin
+        last = times[-1] - timestamp_begin if has_end else None
+        end = begin + (window.frames * FRAME_SECONDS if last is None else last * FRAMES_PER_STEP * FRAME_SECONDS)
+        return [Piece(begin, end, tuple(tokens))], window.frames
+    if single_ending:
+        cuts.append(len(tokens))
+    pieces, first = [], 0
+    for cut in cuts:
+        part = tuple(tokens[first:cut])
+        opening, closing = (part[0] - timestamp_begin), (part[-1] - timestamp_begin)
+        step = FRAMES_PER_STEP * FRAME_SECONDS
+        pieces.append(Piece(begin + opening * step, begin + closing * step, part))
+        first = cut
+    if single_ending:
+        return pieces, window.frames
+    return pieces, (tokens[first - 1] - timestamp_begin) * FRAMES_PER_STEP
+
+
+class Walk:
+    """One recording's way: the next window, the prompt it is given, and where it goes on."""
+
+    def __init__(self, total_frames: int, window_frames: int, initial_prompt: Iterable[int], conditioned: bool) -> None:
+        self._total, self._window_frames, self._conditioned = total_frames, window_frames, conditioned
+        self._seek = 0
+        self._previous: list[int] = list(initial_prompt)
+        self._forgotten = 0
+
+    @property
+    def seek(self) -> int:
+        """Frames done; equal to the total when finished."""
+        return min(self._seek, self._total)
+
+    @property
+    def window(self) -> Window | None:
+        """The window to decode next, None when the recording is done."""
+        if self._seek >= self._total:
+            return None
+        return Window(self._seek, min(self._window_frames, self._total - self._seek))
+
+    def prompt(self, most: int) -> list[int]:
+        """The last `most` tokens of what was said before."""
+        return self._previous[self._forgotten :][-most:] if most > 0 else []
+
+    def skip(self) -> None:
+        """The window holds no speech."""
+        window = self.window
+        assert window is not None
+        self._seek += window.frames
+
+    def accept(self, tokens: Sequence[int], timestamp_begin: int, temperature: float = 0.0) -> list[Piece]:
+        """Take a window's tokens: its segments with text, and on to the next window."""
+        window = self.window
+        assert window is not None
+        pieces, advance = split(tokens, window, timestamp_begin)
+        # a closing timestamp at the window's very start would never move on
+        self._seek += advance or window.frames
+        heard = [piece for piece in pieces if piece.start < piece.end and _has_text(piece, timestamp_begin)]
+        for piece in heard:
+            self._previous += piece.tokens
+        if not self._conditioned or temperature > PROMPT_RESET_TEMPERATURE:
+            self._forgotten = len(self._previous)
+        return heard
+
+
+def _has_text(piece: Piece, timestamp_begin: int) -> bool:
+    return any(token < timestamp_begin for token in piece.tokens)

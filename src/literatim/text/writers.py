@@ -1,0 +1,145 @@
+"""A transcript as txt, srt, vtt, tsv or json, in the shapes openai/whisper writes (whisper/utils.py).
+
+Deviations: a cue's text is kept on one line and cannot be taken for a timing line; vtt text is escaped as its
+standard asks (w3.org/TR/webvtt1, 4.2.2); segments without text are left out of txt, srt and vtt, whose
+readers differ on empty cues, but tsv and json keep them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from literatim.errors import LiteratimError, OptionError
+from literatim.types import Segment, Transcript
+
+
+def write(transcript: Transcript, format: str, stream: TextIO) -> None:
+    """Write `transcript` to an open text stream. Raises OptionError for an unknown format."""
+    stream.writelines(_writer(format)(transcript))
+
+
+def save(transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[str]) -> list[Path]:
+    """Write `<output_dir>/<stem>.<format>` for each format and return the paths.
+
+    A file appears whole or not at all, and what it replaces stays until then. Raises OptionError for an
+    unknown format or a stem that is no file name, LiteratimError where the folder cannot be written.
+    """
+    wanted = {format: _writer(format) for format in formats}
+    if not stem or stem != Path(stem).name:
+        raise OptionError(f"{stem!r} cannot be part of a file name; give a name without folders")
+    paths = []
+    for format, render in wanted.items():
+        path = output_dir / f"{stem}.{format}"
+        try:
+            output_dir.mkdir(parents=True, exist_ok=True)
+            _replace(path, render(transcript))
+        except OSError as error:
+            raise LiteratimError(
+                f"cannot write {path}: {error.strerror}; choose another output_dir"
+            ) from error
+        paths.append(path)
+    return paths
+
+
+def format_time(seconds: float, *, hours: bool, marker: str) -> str:
+    """`HH:MM:SS,mmm`; without `hours` they are left out while they are zero."""
+    minutes, rest = divmod(milliseconds(seconds), 60_000)
+    whole, minutes = divmod(minutes, 60)
+    prefix = f"{whole:02d}:" if hours or whole else ""
+    return f"{prefix}{minutes:02d}:{rest // 1000:02d}{marker}{rest % 1000:03d}"
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds, rounded once so that 59.9996 s carries into the minutes; nothing lies before 0."""
+    return max(0, round(seconds * 1000))
+
+
+def _txt(transcript: Transcript) -> Iterator[str]:
+    for segment in transcript.segments:
+        if text := _labelled(segment):
+            yield f"{text}\n"
+
+
+def _srt(transcript: Transcript) -> Iterator[str]:
+    spoken = (segment for segment in transcript.segments if _line(segment.text))
+    for number, segment in enumerate(spoken, start=1):
+        start, end = (format_time(time, hours=True, marker=",") for time in (segment.start, segment.end))
+        # SubRip has no escapes: the arrow is shortened, as often as it takes to leave none.
+        yield f"{number}\n{start} --> {end}\n{re.sub('-{2,}>', '->', _labelled(segment))}\n\n"
+
+
+def _vtt(transcript: Transcript) -> Iterator[str]:
+    yield "WEBVTT\n\n"
+    for segment in transcript.segments:
+        text = html.escape(_line(segment.text), quote=False)
+        if not text:
+            continue
+        start, end = (format_time(time, hours=False, marker=".") for time in (segment.start, segment.end))
+        voice = f"<v {html.escape(_line(segment.speaker), quote=False)}>" if segment.speaker else ""
+        yield f"{start} --> {end}\n{voice}{text}\n\n"
+
+
+def _tsv(transcript: Transcript) -> Iterator[str]:
+    yield "start\tend\ttext\n"
+    for segment in transcript.segments:
+        text = _line(segment.text).replace("\t", " ")
+        yield f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{text}\n"
+
+
+def _json(transcript: Transcript) -> Iterator[str]:
+    yield json.dumps(_finite(transcript.to_dict()), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+WRITERS: dict[str, Callable[[Transcript], Iterator[str]]] = {
+    "txt": _txt,
+    "vtt": _vtt,
+    "srt": _srt,
+    "tsv": _tsv,
+    "json": _json,
+}
+
+
+def _writer(format: str) -> Callable[[Transcript], Iterator[str]]:
+    if format not in WRITERS:
+        raise OptionError(f"unknown output format {format!r}; choose one of {', '.join(WRITERS)}")
+    return WRITERS[format]
+
+
+def _line(text: str) -> str:
+    """The text on one line, stripped; every other character is kept."""
+    return " ".join(part.strip() for part in text.splitlines() if part.strip())
+
+
+def _labelled(segment: Segment) -> str:
+    text = _line(segment.text)
+    return f"[{_line(segment.speaker)}]: {text}" if segment.speaker and text else text
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _replace(path: Path, parts: Iterable[str]) -> None:
+    """Write beside the target and rename, which is atomic within one file system."""
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
