@@ -1,0 +1,75 @@
+"""Speech models on any accelerator, letter for letter the same as the reference.
+
+    import literatim
+    model = literatim.load("openai/whisper-small")
+    print(model.transcribe("meeting.m4a").text)
+
+Importing this package imports neither torch nor anything else that is heavy; the names below do when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from literatim.errors import (
+    AudioContentError,
+    AudioError,
+    AudioFormatError,
+    AudioLimitError,
+    AudioNotFound,
+    DependencyError,
+    DeviceError,
+    LiteratimError,
+    ModelError,
+    ModelFormatError,
+    ModelNotFound,
+    OptionError,
+)
+from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions
+from literatim.types import Segment, Speculation, Transcript, Word
+
+if TYPE_CHECKING:
+    from literatim.api import Outcome, Recognizer, load
+
+__version__ = "0.1.0"
+_LAZY = {"load": "literatim.api", "Recognizer": "literatim.api", "Outcome": "literatim.api"}
+
+__all__ = [
+    "AudioContentError",
+    "AudioError",
+    "AudioFormatError",
+    "AudioLimitError",
+    "AudioNotFound",
+    "AudioOptions",
+    "DependencyError",
+    "DeviceError",
+    "HubOptions",
+    "LiteratimError",
+    "LoadOptions",
+    "ModelError",
+    "ModelFormatError",
+    "ModelNotFound",
+    "OptionError",
+    "Outcome",
+    "Recognizer",
+    "Segment",
+    "Speculation",
+    "TranscribeOptions",
+    "Transcript",
+    "Word",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'literatim' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Every public name."""
+    return sorted(__all__)

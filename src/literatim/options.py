@@ -58,7 +58,9 @@ def _check(name: str, value: Any, rule: Any) -> None:
 class AudioOptions:
     """What of a recording is read, and how much of it at most. Counted while decoding, not trusted."""
 
-    channels: str = option("mix", "'mix' to one channel, 'split' to transcribe each apart, or one channel's number from 0")
+    channels: str = option(
+        "mix", "'mix' to one channel, 'split' to transcribe each apart, or one channel's number from 0"
+    )
     max_seconds: float = option(12 * 3600.0, "longest recording that is read, in seconds", minimum=0.1)
     max_bytes: int = option(8 * 1024**3, "most bytes of decoded audio per recording, at its own rate", minimum=1)
     min_rate: int = option(4_000, "lowest sampling rate accepted, in Hz", minimum=1)
@@ -97,5 +99,7 @@ class TranscribeOptions:
     no_speech_threshold: float | None = option(0.6, "skip a window whose no-speech probability exceeds this", minimum=0)
     logprob_threshold: float | None = option(-1.0, "but keep it when its mean log-probability exceeds this")
     suppress_tokens: str = option("-1", "token ids never to emit, separated by commas; -1: the model's own list")
-    max_new_tokens: int | None = option(None, "most tokens of one window (default: half the decoder's context)", minimum=1)
+    max_new_tokens: int | None = option(
+        None, "most tokens of one window (default: half the decoder's context)", minimum=1
+    )
     batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)

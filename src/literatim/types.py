@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -83,7 +83,7 @@ class Speculation:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The text of one recording (or of one channel of it).
+    """The text of one recording.
 
     `language` is a code (`en`); `language_probability` is 1.0 when the language was given; `duration` is in
     seconds; `warnings` says what a reader should know (a truncated file, a channel left out).
@@ -97,7 +97,6 @@ class Transcript:
     speakers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     speculation: Speculation | None = None
-    channel: int | None = field(default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """openai/whisper's JSON schema (`text`, `segments`, `language`) and our own fields after it."""
@@ -109,6 +108,4 @@ class Transcript:
             "duration": self.duration,
             "warnings": list(self.warnings),
         }
-        if self.speakers:
-            out["speakers"] = list(self.speakers)
-        return out if self.channel is None else {**out, "channel": self.channel}
+        return {**out, "speakers": list(self.speakers)} if self.speakers else out

@@ -66,9 +66,7 @@ class Reader:
             for packet in self._packets(container, stream):
                 length = packet.duration or 0
                 if not length and packet.pts is not None and previous is not None:
-                    length = max(
-                        0, packet.pts - previous
-                    )  # what states no duration has lasted since the one before
+                    length = max(0, packet.pts - previous)  # what states no duration has lasted since the one before
                 seconds += float(length * packet.time_base) if packet.time_base else 0.0
                 previous = packet.pts
                 self._tally.check_seconds(seconds - SLACK)
@@ -109,23 +107,34 @@ class Reader:
     def _report_end(self, container: Any, stream: Any) -> None:
         seconds = self._tally.seconds
         stated = _stated_seconds(container, stream, self._source.size)
-        in_middle = self._damaged - self._damaged_last
-        if in_middle > 0:
-            self.warnings.append(f"{in_middle} damaged pieces were skipped; times after them may be early")
-        if self._cut or self._damaged_last or self._reached < stated - TOLERANCE or self._ogg_cut(container):
-            of = f" of {stated:.1f} s" if stated > seconds + TOLERANCE else ""
-            self.warnings.append(f"the file ends early: {seconds:.1f} s{of} could be decoded")
+        of = f" of {stated:.1f} s" if seconds < stated - TOLERANCE else ""
+        decoded = f"{seconds:.1f} s{of} could be decoded"
+        early = self._damaged_last or self._reached < stated - TOLERANCE
+        if early or self._ogg_cut(container, stream) or (self._cut and not self._endless_wav(container)):
+            self.warnings.append(f"the file ends early: {decoded}")
+        elif of or self._damaged:
+            self.warnings.append(f"the file is damaged: {decoded}, and times after a gap are early")
 
-    def _ogg_cut(self, container: Any) -> bool:
-        """Whether an Ogg file lacks its last page, or that page lacks bytes or the end mark (RFC 3533)."""
+    def _endless_wav(self, container: Any) -> bool:
+        """Whether a WAV was written to a pipe: it then states the largest size there is, or none."""
+        self._source.seek(4)
+        return container.format.name == "wav" and self._source.read(4) in (b"\xff" * 4, bytes(4))
+
+    def _ogg_cut(self, container: Any, stream: Any) -> bool:
+        """Whether an Ogg file's last page lacks bytes or the end mark, or lies beyond what was decoded.
+
+        A page's header (RFC 3533, 6) holds flags in byte 5, its end in samples in bytes 6 to 13, and from byte
+        26 on the number and lengths of its segments.
+        """
         if container.format.name != "ogg":
             return False
         self._source.seek(max(0, self._source.size - _OGG_PAGE))
         tail = self._source.read(_OGG_PAGE)
         page = tail[tail.rfind(b"OggS") :]
-        if len(page) < 27 or len(page) < 27 + page[26]:
+        if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]) or not page[5] & 4:
             return True
-        return len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]) or not page[5] & 4
+        end = int.from_bytes(page[6:14], "little", signed=True) * float(stream.time_base)
+        return self._reached < end - TOLERANCE
 
 
 @contextmanager
@@ -143,9 +152,7 @@ def _opened(source: Source) -> Iterator[Any]:
             yield container
     except (av.FFmpegError, ValueError, TypeError, MemoryError, OverflowError) as error:
         guess = "it is damaged, cut short, or not wav, flac, mp3, m4a, ogg, webm, aac, aiff or caf"
-        raise AudioFormatError(
-            f"{source.label}: not readable as audio ({_reason(error)}); {guess}"
-        ) from error
+        raise AudioFormatError(f"{source.label}: not readable as audio ({_reason(error)}); {guess}") from error
 
 
 @functools.cache
@@ -166,9 +173,7 @@ def _audio_stream(container: Any, label: str) -> Any:
     if stream is None:
         raise AudioFormatError(f"{label}: there is no audio in it")
     if stream.codec_context is None:
-        raise AudioFormatError(
-            f"{label}: its audio has a codec that cannot be decoded; convert it to flac or wav"
-        )
+        raise AudioFormatError(f"{label}: its audio has a codec that cannot be decoded; convert it to flac or wav")
     stream.codec_context.thread_count = 1
     return stream
 

@@ -107,9 +107,7 @@ def _array_blocks(source: Any, rate: float, tally: Tally) -> Iterator[Samples]:
         try:
             yield to_float(array[:, first : first + step])
         except TypeError as error:
-            raise AudioFormatError(
-                f"array: {error} is not a type of samples; give float32 or int16"
-            ) from error
+            raise AudioFormatError(f"array: {error} is not a type of samples; give float32 or int16") from error
 
 
 def _two_axes(source: Any) -> NDArray[Any]:  # (S,), (C, S) or (S, C) -> (C, S)

@@ -14,7 +14,7 @@ BLOCK = 32_768  # samples per channel that are checked and resampled together
 
 
 def blocks(frames: Iterator[Any]) -> Iterator[tuple[Samples, int]]:
-    """Join frames (about 20 ms each) of one rate and width: (block (C, n), rate in Hz) costs less to resample."""
+    """Join frames (about 20 ms each) of one rate and width to blocks (C, n), with their rate in Hz."""
     convert = FrameConverter()
     waiting: list[Samples] = []
     width, rate, samples = 0, 0, 0
@@ -43,8 +43,8 @@ class FrameConverter:
 
     def __call__(self, frame: Any) -> Samples:
         channels = frame.layout.nb_channels
-        # PyAV counts planes up to a null pointer, which FFmpeg sets after at most seven; with more channels it
-        # reads wild memory (PyAV 18.1, AudioFrame.planes). A packed frame has one plane for all channels.
+        # PyAV counts planes up to a null pointer, which FFmpeg sets after at most seven; with more channels
+        # it reads wild memory (PyAV 18.1, AudioFrame.planes). A packed frame has one plane for all channels.
         if frame.format.is_planar and channels > 7:
             frame = self._packed(frame)
         array = frame.to_ndarray()

@@ -58,9 +58,7 @@ class Gatherer:
             self._flush()
             self._rate = rate
             if rate != SAMPLE_RATE:
-                self._resampler = soxr.ResampleStream(
-                    rate, SAMPLE_RATE, len(self._kept), dtype="float32", quality="HQ"
-                )
+                self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, len(self._kept), dtype="float32", quality="HQ")
         self._resample(self._choose(block), last=False)
 
     def finish(self) -> tuple[tuple[Samples, ...], tuple[int | None, ...]]:
@@ -91,9 +89,7 @@ class Gatherer:
             )
         peak = float(np.abs(block).max(initial=0.0))
         if peak > FULL_SCALE_LIMIT:
-            raise AudioContentError(
-                f"{self._label}: its samples reach {peak:g} where 1 is full scale; scale them down"
-            )
+            raise AudioContentError(f"{self._label}: its samples reach {peak:g} where 1 is full scale; scale them down")
 
     def _choose(self, block: Samples) -> Samples:  # (C, n) -> (kept, n)
         if self._choice == "split":

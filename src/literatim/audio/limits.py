@@ -26,9 +26,7 @@ class Tally:
             span = f"{options.min_rate} to {options.max_rate} Hz"
             raise AudioLimitError(f"{self.label}: its sampling rate is {rate:g} Hz; {span} can be read")
         if not 1 <= channels <= options.max_channels:
-            raise AudioLimitError(
-                f"{self.label}: it has {channels} channels; 1 to {options.max_channels} can be read"
-            )
+            raise AudioLimitError(f"{self.label}: it has {channels} channels; 1 to {options.max_channels} can be read")
 
     def check_seconds(self, seconds: float) -> None:
         if seconds > self.options.max_seconds:
@@ -50,6 +48,4 @@ class Tally:
     def _check_bytes(self, size: int) -> None:
         limit = self.options.max_bytes
         if size > limit:
-            raise AudioLimitError(
-                f"{self.label}: more than {limit} bytes of decoded audio; cut it, or raise max_bytes"
-            )
+            raise AudioLimitError(f"{self.label}: more than {limit} bytes of decoded audio; cut it, or raise max_bytes")

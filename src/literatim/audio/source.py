@@ -67,9 +67,7 @@ def open_source(source: Any, max_bytes: int) -> Iterator[Source]:
     try:
         with _seekable(file, label, max_bytes) as opened:
             if opened.size <= 0:
-                raise AudioContentError(
-                    f"{label}: the file is empty (a file object is read from where it stands)"
-                )
+                raise AudioContentError(f"{label}: the file is empty (a file object is read from where it stands)")
             yield opened
     finally:
         if isinstance(source, (str, os.PathLike)) and source != "-":
@@ -112,9 +110,7 @@ def _open(source: Any, label: str) -> Any:
 
 def _open_path(path: str, label: str) -> BinaryIO:
     if _ADDRESS.match(path):
-        raise AudioNotFound(
-            f"{label}: addresses are not read; download the recording first and give the file's path"
-        )
+        raise AudioNotFound(f"{label}: addresses are not read; download the recording first and give the file's path")
     try:
         if Path(path).is_dir():
             raise AudioNotFound(f"{label}: is a folder; name the recordings in it")

@@ -50,8 +50,8 @@ class Decoded:
         return self.sum_logprob / (len(self.tokens) + 1)
 
 
-def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, max_new: int) -> list[Decoded]:
-    """Decode until each row has ended or has `max_new` tokens."""
+def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, most: Tensor) -> list[Decoded]:
+    """Decode until each row has ended or has as many new tokens as `most` (B,) allows it."""
     rows, longest = prompts.tokens.shape
     device = prompts.tokens.device
     lengths = prompts.lengths
@@ -60,18 +60,19 @@ def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, ma
     silence = _no_speech(logits[:, 0], no_speech)
     scores = logits[:, 1]
     state = RowState.start(rows, rules, device)
-    chosen = torch.full((rows, max_new), rules.eot, device=device)
+    longest_row = int(most.max())
+    chosen = torch.full((rows, longest_row), rules.eot, device=device)
     ended = torch.zeros(rows, dtype=torch.bool, device=device)
     total = torch.zeros(rows, device=device)
     only = torch.zeros((rows, 1), dtype=torch.long, device=device)
-    for index in range(max_new):
+    for index in range(longest_row):
         scores = apply(scores, state, rules)
         best, token = scores.max(-1)
         total += torch.where(ended, 0.0, best - scores.logsumexp(-1))
         token = torch.where(ended, rules.eot, token)
         chosen[:, index] = token
-        ended = ended | (token == rules.eot)
-        if index + 1 == max_new or bool(ended.all()):
+        ended = ended | (token == rules.eot) | (most <= index + 1)
+        if bool(ended.all()):  # the one wait for the device in a step
             break
         state = state.after(token, rules)
         scores = step(token[:, None], lengths, longest + index + 1, only)[:, 0]

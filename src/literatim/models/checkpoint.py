@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def load_whisper(folder: Path, dtype: torch.dtype, device: torch.device) -> Whis
     check_front_end(found.preprocessor, config)
     with TensorFiles(found.weights) as files:
         model = check_tensors(files, config)
+        load = _Load(files, dtype, device)
         for name, sources in layout(config).items():
-            _fill(model, name, sources, files, dtype, device)
-        _fill_head(model, files, dtype, device)
+            load.parameter(model, name, sources)
+        load.head(model)
     return model.eval().requires_grad_(False)
 
 
@@ -77,7 +79,8 @@ def check_tensors(files: TensorFiles, config: WhisperConfig) -> Whisper:
     missing = [name for name in wanted if name not in files.entries]
     if missing:
         raise ModelFormatError(
-            f"the weights lack {_some(missing)}; the download is incomplete, or config.json is of another model"
+            f"the weights lack {_some(missing)}; "
+            "the download is incomplete, or config.json is of another model"
         )
     wanted[OUTPUT] = wanted[EMBEDDING]
     extra = [name for name in files.entries if name not in wanted and not is_harmless(name)]
@@ -105,39 +108,49 @@ def _check_layers(names: Iterable[str], side: str, count: int) -> None:
         )
 
 
-def _fill(
-    model: Whisper, name: str, sources: Sources, files: TensorFiles, dtype: torch.dtype, device: torch.device
-) -> None:
-    """Give the parameter `name` its memory and its values."""
-    path, _, leaf = name.rpartition(".")
-    whole = torch.empty(model.get_parameter(name).shape, dtype=held_dtype(dtype, device), device=device)
-    for source, part in zip(sources, whole.chunk(len(sources)), strict=True):
-        if source is None:
-            part.zero_()
-        else:
-            _copy(source, part, files, dtype)
-    setattr(model.get_submodule(path), leaf, nn.Parameter(whole, requires_grad=False))
+@dataclass(frozen=True)
+class _Load:
+    """From `files` to `device`, in `dtype`."""
 
+    files: TensorFiles
+    dtype: torch.dtype
+    device: torch.device
 
-def _copy(source: str, into: Tensor, files: TensorFiles, dtype: torch.dtype) -> None:
-    for start, piece in files.pieces(source):
-        into[start : start + piece.shape[0]].copy_(convert(piece, dtype, into.device, source))
+    def parameter(self, model: Whisper, name: str, sources: Sources) -> None:
+        """Give the parameter `name` its memory and its values."""
+        path, _, leaf = name.rpartition(".")
+        held = held_dtype(self.dtype, self.device)
+        whole = torch.empty(model.get_parameter(name).shape, dtype=held, device=self.device)
+        for source, part in zip(sources, whole.chunk(len(sources)), strict=True):
+            if source is None:
+                part.zero_()
+            else:
+                self._copy(source, part)
+        setattr(model.get_submodule(path), leaf, nn.Parameter(whole, requires_grad=False))
 
+    def head(self, model: Whisper) -> None:
+        """An output matrix of its own, where the file has one and it is not the embedding over again."""
+        embedding = model.decoder.tokens.weight
+        if OUTPUT not in self.files.entries or self._is_same(OUTPUT, embedding):
+            return
+        head = torch.empty_like(embedding)
+        self._copy(OUTPUT, head)
+        model.decoder.head = nn.Parameter(head, requires_grad=False)
 
-def _fill_head(model: Whisper, files: TensorFiles, dtype: torch.dtype, device: torch.device) -> None:
-    """An output matrix of its own, where the file has one and it is not the embedding over again."""
-    if OUTPUT not in files.entries:
-        return
-    embedding = model.decoder.tokens.weight
-    for start, piece in files.pieces(OUTPUT):
-        values = convert(piece, dtype, device, OUTPUT).to(device)
-        if not torch.equal(values, embedding[start : start + piece.shape[0]]):
-            break
-    else:
-        return
-    head = torch.empty_like(embedding)
-    _copy(OUTPUT, head, files, dtype)
-    model.decoder.head = nn.Parameter(head, requires_grad=False)
+    def _copy(self, source: str, into: Tensor) -> None:
+        for start, piece in self._converted(source):
+            into[start : start + piece.shape[0]].copy_(piece)
+
+    def _is_same(self, source: str, held: Tensor) -> bool:
+        pieces = self._converted(source)
+        return all(
+            torch.equal(piece.to(self.device), held[start : start + piece.shape[0]])
+            for start, piece in pieces
+        )
+
+    def _converted(self, source: str) -> Iterator[tuple[int, Tensor]]:
+        for start, piece in self.files.pieces(source):
+            yield start, convert(piece, self.dtype, self.device, source)
 
 
 def _some(names: list[str]) -> str:

@@ -31,8 +31,8 @@ class CheckpointFolder:
 def read_folder(folder: Path) -> CheckpointFolder:
     """Read a folder's configuration and choose its weights; no tensor is read.
 
-    Raises ModelNotFound where there is no such folder, and ModelFormatError where it holds something else, with
-    what that is and what to do.
+    Raises ModelNotFound where there is no such folder, and ModelFormatError where it holds something else,
+    with what that is and what to do.
     """
     if not folder.exists():
         raise ModelNotFound(
@@ -60,8 +60,8 @@ def read_folder(folder: Path) -> CheckpointFolder:
 def alignment_heads(folder: CheckpointFolder) -> tuple[tuple[int, int], ...] | None:
     """(layer, head) pairs whose cross-attention follows the time; None where they are not known.
 
-    Some published generation_config.json carry the heads of the model theirs was distilled from, in layers it no
-    longer has: those are not known either.
+    Some published generation_config.json carry the heads of the model theirs was distilled from, in layers
+    it no longer has: those are not known either.
     """
     layers, heads = folder.config.get("decoder_layers", 0), folder.config.get("decoder_attention_heads", 0)
     listed = folder.generation_config.get("alignment_heads")
@@ -92,7 +92,7 @@ def _within(value: Any, bound: Any) -> bool:
 
 
 def _choose_weights(folder: Path) -> tuple[Path, ...]:
-    """model.safetensors, else the shards of its index: large-v3 has a second, float32 set that is left alone."""
+    """model.safetensors, else its index's shards: large-v3 has a second, float32 set that is left alone."""
     if _is_there(folder / WEIGHTS):
         files: tuple[Path, ...] = (folder / WEIGHTS,)
     elif _is_there(folder / INDEX):

@@ -23,8 +23,8 @@ _CROSS = {
 }
 _MLP = {"mlp.norm": ("final_layer_norm",), "mlp.fc1": ("fc1",), "mlp.fc2": ("fc2",)}
 
-# A bias of the keys adds the same to all scores of a query, so that the softmax does not change: Whisper has none,
-# and one in a file can be left there. transformers of 2022 saved position ids.
+# A bias of the keys adds the same to all scores of a query, so that the softmax does not change: Whisper has
+# none, and one in a file can be left there. transformers of 2022 saved position ids.
 _HARMLESS = re.compile(r"(\.k_proj\.bias|\.position_ids)$")
 
 

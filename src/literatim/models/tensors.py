@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from literatim.errors import ModelFormatError
 
-_DTYPES = {"F64", "F32", "F16", "BF16"}
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes, by safetensors' name of the dtype
 _LEAST_PIECE = 1 << 20  # bytes
 _PIECES = 40  # a piece is a fortieth of the files, so that a mapping holds about 2.5 % of them
 
@@ -32,8 +33,8 @@ class Entry:
 class TensorFiles:
     """The tensors of a checkpoint by name, without the `model.` that some exports leave out.
 
-    safetensors maps its files, and mapped pages that were read count as this process's memory until the mapping
-    ends: therefore a file is opened anew after each piece's worth of bytes.
+    safetensors maps its files, and mapped pages that were read count as this process's memory until the
+    mapping ends: therefore a file is opened anew after each piece's worth of bytes.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -58,9 +59,7 @@ class TensorFiles:
         """
         entry = self.entries[name]
         rows = entry.shape[0]
-        row_bytes = 8 if entry.dtype == "F64" else 4
-        for size in entry.shape[1:]:
-            row_bytes *= size
+        row_bytes = math.prod(entry.shape[1:]) * _SIZES[entry.dtype]
         step = max(1, self._piece // row_bytes)
         for start in range(0, rows, step):
             stop = min(start + step, rows)
@@ -94,7 +93,7 @@ class TensorFiles:
             raise ModelFormatError(
                 f"{entry.path} holds {name} twice, with and without `model.`; save the model again"
             )
-        if entry.dtype not in _DTYPES:
+        if entry.dtype not in _SIZES:
             raise ModelFormatError(
                 f"{entry.path}: {entry.name} is stored as {entry.dtype}, a quantized form; "
                 "use the model in float32, float16 or bfloat16"

@@ -23,7 +23,7 @@ FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, K, D) -> (B, H, K, C), a view."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:

@@ -6,21 +6,23 @@ steps of 20 ms from the window's start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 FRAME_SECONDS = 0.01
 FRAMES_PER_STEP = 2
-PROMPT_RESET_TEMPERATURE = 0.5
+
+TextOf = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A segment of one window: times in seconds of the recording, tokens with their timestamps."""
+    """A segment of one window: times in seconds of the recording, tokens with their timestamps, text."""
 
     start: float
     end: float
     tokens: tuple[int, ...]
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,19 @@ class Walk:
         assert window is not None
         self._seek += window.frames
 
-    def accept(self, tokens: Sequence[int], timestamp_begin: int, temperature: float = 0.0) -> list[Piece]:
-        """Take a window's tokens: its segments with text, and on to the next window."""
+    def accept(self, tokens: Sequence[int], timestamp_begin: int, text_of: TextOf) -> list[Piece]:
+        """Take a window's tokens: its segments that hold text, and on to the next window."""
         window = self.window
         assert window is not None
         pieces, advance = split(tokens, window, timestamp_begin)
         # a closing timestamp at the window's very start would never move on
         self._seek += advance or window.frames
-        heard = [piece for piece in pieces if piece.start < piece.end and _has_text(piece, timestamp_begin)]
-        for piece in heard:
-            self._previous += piece.tokens
-        if not self._conditioned or temperature > PROMPT_RESET_TEMPERATURE:
+        heard = []
+        for piece in pieces:
+            text = text_of(piece.tokens)
+            if piece.start < piece.end and text.strip():
+                heard.append(replace(piece, text=text))
+                self._previous += piece.tokens
+        if not self._conditioned:
             self._forgotten = len(self._previous)
         return heard
-
-
-def _has_text(piece: Piece, timestamp_begin: int) -> bool:
-    return any(token < timestamp_begin for token in piece.tokens)

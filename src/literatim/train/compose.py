@@ -32,16 +32,35 @@ class Phase:
     whole: bool = False  # full-size windows: prompts, cut utterances, silence-only windows
 
 
+@dataclass(frozen=True)
+class Placed:
+    """An utterance in a window: frames of its beginning, end and words."""
+
+    start: int
+    end: int
+    words: tuple[str, ...]
+    word_starts: tuple[float, ...]
+
+    @property
+    def text(self) -> str:
+        """The words as written."""
+        return " ".join(self.words)
+
+
 @dataclass
 class Window:
     """A window being built: log10 mel power (frames, 80) and what is said where."""
 
     power: np.ndarray
     language: str
-    segments: list[tuple[int, int, str]] = field(default_factory=list)  # start frame, end frame, text
+    segments: list[Placed] = field(default_factory=list)
     phonemes: list[str] = field(default_factory=list)
-    cut: tuple[int, str] | None = None  # start frame and the words inside, of an utterance that goes on
+    cut: Placed | None = None  # the words inside, of an utterance that goes on
     exact_phonemes: bool = True
+
+
+Target = tuple[int, tuple[float, float] | None]
+"""A token, and the frames in which its word is spoken where it is text."""
 
 
 def stretch(power: np.ndarray, factor: float) -> np.ndarray:
@@ -72,13 +91,18 @@ class Composer:
         kinds = [sounds.noise] * 24 + [sounds.hum] * 6 + [sounds.tones] * 10 + [sounds.coughs] * 8
         self._sounds = [10 ** log_power(kind(bank, 9 * sounds.RATE)) for kind in kinds]
 
-    def _draw(self, language: str, phase: Phase) -> tuple[Spoken, np.ndarray, float]:
-        spoken = self._corpus[self._rng.choice(self._corpus.indices[language, self._rng.random() < phase.free])]
+    def _draw(self, language: str, phase: Phase, room: int) -> tuple[Spoken, np.ndarray, float]:
+        """An utterance, if possible one of at most `room` frames."""
+        rng = self._rng
+        for _ in range(30):
+            spoken = self._corpus[rng.choice(self._corpus.indices[language, rng.random() < phase.free])]
+            if len(spoken.power) <= room:
+                break
         power, tempo = spoken.power.astype(np.float32), 1.0
         if phase.augmented:
-            tempo = self._rng.uniform(0.9, 1.12)
-            power = shift_formants(stretch(power, tempo), self._rng.uniform(0.95, 1.06))
-        return spoken, power + self._rng.uniform(-0.3, 0.3), tempo
+            tempo = rng.uniform(0.9, 1.12)
+            power = shift_formants(stretch(power, tempo), rng.uniform(0.95, 1.06))
+        return spoken, power + rng.uniform(-0.3, 0.3), tempo
 
     def _speech(self, phase: Phase) -> Window:
         rng = self._rng
@@ -89,25 +113,27 @@ class Composer:
         for _ in range(6):
             if len(window.segments) == wanted or window.cut:
                 break
-            spoken, power, tempo = self._draw(language, phase)
+            room = phase.frames if phase.whole else int((phase.frames - 2) * 0.9)
+            spoken, power, tempo = self._draw(language, phase, room)
             if not window.segments and len(power) + at > phase.frames - 2:
                 at = 0
             if at + len(power) <= phase.frames - 2:
                 window.power[at : at + len(power)] = power
-                window.segments.append((at, at + len(power), spoken.text))
+                window.segments.append(place(spoken, at, len(power), tempo))
                 window.phonemes.append(spoken.phonemes)
                 at += len(power) + rng.randint(8, 60)
             elif phase.whole and at < phase.frames - 60 and rng.random() < 0.35:
-                self._cut(window, spoken, power, tempo, at)
+                self._cut(window, place(spoken, at, len(power), tempo), power)
         return window
 
-    def _cut(self, window: Window, spoken: Spoken, power: np.ndarray, tempo: float, at: int) -> None:
+    def _cut(self, window: Window, placed: Placed, power: np.ndarray) -> None:
         """Place an utterance that goes on after the window's end; its target is the words that fit."""
-        room = len(window.power) - at
-        window.power[at:] = power[:room]
-        ends = [start * 100 / tempo for start in spoken.word_starts[1:]] + [float(len(power))]
-        words = [word for word, end in zip(spoken.text.split(), ends, strict=True) if end <= room - 5]
-        window.cut, window.exact_phonemes = (at, " ".join(words)), False
+        room = len(window.power) - placed.start
+        window.power[placed.start :] = power[:room]
+        ends = (*placed.word_starts[1:], float(placed.end))
+        inside = sum(end <= len(window.power) - 5 for end in ends)
+        window.cut = Placed(placed.start, placed.end, placed.words[:inside], placed.word_starts[: inside + 1])
+        window.exact_phonemes = False
 
     def _add_sound(self, power: np.ndarray, variance: float) -> np.ndarray:
         sound = self._sounds[self._rng.randrange(len(self._sounds))]
@@ -143,7 +169,7 @@ class Composer:
             features[:, low : low + band] = features.mean()
             features[start : start + span] = features.mean()
         if phase.whole and not window.cut and rng.random() < 0.35:
-            last = max((end for _, end, _ in window.segments), default=0)
+            last = max((placed.end for placed in window.segments), default=0)
             features[rng.randint(min(last + 2, phase.frames - 1), phase.frames) :] = 0.0
         return features
 
@@ -152,28 +178,37 @@ class Composer:
             self._encoded[text] = self._tokenizer.encode(" " + text).ids if text else []
         return self._encoded[text]
 
-    def target(self, window: Window, phase: Phase) -> tuple[list[int], list[int]]:
-        """Decoder input and label of each position (`IGNORED` where there is none)."""
+    def _spoken_tokens(self, placed: Placed) -> list[Target]:
+        """The tokens of an utterance with the frames of their words."""
+        edges = [*placed.word_starts, float(placed.end)]
+        spans = list(zip(edges, edges[1:], strict=False))
+        out: list[Target] = []
+        for word, span in zip(placed.words, spans, strict=False):
+            out += [(token, span) for token in self._encode(word)]
+        return out
+
+    def target(self, window: Window, phase: Phase) -> tuple[list[int], list[Target]]:
+        """Decoder input, and what each position should say (`IGNORED` where nothing is asked)."""
         timestamps = self._rng.random() < 0.5
         silent = not window.segments and not window.cut
         start = [IDS.sot, IDS.language(window.language), IDS.transcribe]
-        body: list[int] = [] if timestamps else [IDS.no_timestamps]
+        body: list[Target] = [] if timestamps else [(IDS.no_timestamps, None)]
         if silent and timestamps:
-            body.append(IDS.timestamp(0))
-        for first, last, text in window.segments:
-            ids = self._encode(text)
-            body += [IDS.timestamp(first), *ids, IDS.timestamp(last)] if timestamps else ids
+            body.append((IDS.timestamp(0), None))
+        for placed in window.segments:
+            spoken = self._spoken_tokens(placed)
+            first, last = (IDS.timestamp(placed.start), None), (IDS.timestamp(placed.end), None)
+            body += [first, *spoken, last] if timestamps else spoken
         if window.cut:
-            at, words = window.cut
-            ids = [] if timestamps and window.segments else self._encode(words)
-            body += [IDS.timestamp(at), *ids] if timestamps else ids
-        tokens = [*start, *body, IDS.eot]
+            spoken = [] if timestamps and window.segments else self._spoken_tokens(window.cut)
+            body += [(IDS.timestamp(window.cut.start), None), *spoken] if timestamps else spoken
         first_label = IDS.no_speech if silent else IDS.language(window.language)
-        labels = [first_label, IGNORED, *body, IDS.eot]
+        nothing: Target = (IGNORED, None)
+        labels = [(first_label, None), nothing, *body, (IDS.eot, None)]
         if not timestamps:
-            labels[2] = IGNORED  # the caller forces <|notimestamps|>
+            labels[2] = nothing  # the caller forces <|notimestamps|>
         prompt = self._prompt(window.language) if phase.whole and self._rng.random() < 0.25 else []
-        return [*prompt, *tokens[:-1]], [*([IGNORED] * len(prompt)), *labels]
+        return [*prompt, *start, *(token for token, _ in body)], [*([nothing] * len(prompt)), *labels]
 
     def _prompt(self, language: str) -> list[int]:
         """Text of windows before this one, as it is given to the decoder."""
@@ -183,8 +218,11 @@ class Composer:
         return [IDS.startofprev, *ids[-60:]]
 
     def batch(self, phase: Phase) -> dict[str, torch.Tensor]:
-        """A batch: `mel` (B, 80, F), `tokens` and `labels` (B, N), `phonemes` (sum), `phoneme_lengths` (B,)."""
-        features, tokens, labels, phonemes = [], [], [], []
+        """A batch: `mel` (B, 80, F), `tokens` and `labels` (B, N), `spans` (B, N, 2) frames, -1 without,
+        `phonemes` (sum of lengths), `phoneme_lengths` (B,).
+        """
+        features: list[np.ndarray] = []
+        tokens, labels, spans, phonemes = [], [], [], []
         while len(features) < phase.batch:
             mel, window = self.window(phase)
             inputs, targets = self.target(window, phase)
@@ -193,16 +231,24 @@ class Composer:
                 continue
             features.append(mel.T)
             tokens.append(torch.tensor(inputs))
-            labels.append(torch.tensor(targets))
+            labels.append(torch.tensor([token for token, _ in targets]))
+            spans.append(torch.tensor([span or (-1.0, -1.0) for _, span in targets]))
             phonemes.append(symbols)
         pad = torch.nn.utils.rnn.pad_sequence
         return {
             "mel": torch.from_numpy(np.stack(features)),
             "tokens": pad(tokens, batch_first=True, padding_value=IDS.eot),
             "labels": pad(labels, batch_first=True, padding_value=IGNORED),
+            "spans": pad(spans, batch_first=True, padding_value=-1.0),
             "phonemes": torch.tensor([symbol for row in phonemes for symbol in row], dtype=torch.long),
             "phoneme_lengths": torch.tensor([len(row) for row in phonemes]),
         }
+
+
+def place(spoken: Spoken, at: int, frames: int, tempo: float) -> Placed:
+    """Where an utterance and its words lie when it starts at frame `at` and was stretched to `frames`."""
+    starts = tuple(at + start * 100 / tempo for start in spoken.word_starts)
+    return Placed(at, at + frames, tuple(spoken.text.split()), starts)
 
 
 class Batches(IterableDataset):  # type: ignore[type-arg]

@@ -1,6 +1,6 @@
 """Utterances on disk: log-mel power, text, phonemes and word times, made in parallel by espeak-ng.
 
-    python -m literatim.train.corpus OUT --hours-english 55 --hours-dutch 35
+python -m literatim.train.corpus OUT --hours-english 55 --hours-dutch 35
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ class Corpus:
     def __getitem__(self, index: int) -> Spoken:
         shard, start, row = self._rows[index]
         power = np.asarray(self._powers[shard][start : start + row["frames"]])
-        return Spoken(
-            power, row["text"], row["language"], row["phonemes"], tuple(row["starts"]), row["free"]
-        )
+        return Spoken(power, row["text"], row["language"], row["phonemes"], tuple(row["starts"]), row["free"])
 
     def phoneme_set(self) -> list[str]:
         """Every phoneme symbol of the corpus, sorted."""

@@ -49,7 +49,9 @@ def load(language: str) -> Grammar:
     templates = tuple(sections["templates"])
     texts = [entry for entries in slots.values() for entry in entries] + list(templates)
     words = tuple(sorted({word for text in texts for word in _words_of(text)}))
-    return Grammar(slots, templates, tuple(sections["held-out templates"]), tuple(sections["held-out sentences"]), words)
+    return Grammar(
+        slots, templates, tuple(sections["held-out templates"]), tuple(sections["held-out sentences"]), words
+    )
 
 
 def held_out(sentence: str) -> bool:

@@ -24,7 +24,9 @@ def noise(rng: np.random.Generator, count: int) -> np.ndarray:
 def hum(rng: np.random.Generator, count: int) -> np.ndarray:
     """Mains hum: 50 or 60 Hz and its harmonics over a little noise."""
     time, base = np.arange(count) / RATE, rng.choice([50.0, 60.0])
-    waves = (rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 9))
+    waves = (
+        rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 9)
+    )
     return _unit(np.sum(list(waves), axis=0) + 0.05 * rng.standard_normal(count))
 
 
@@ -37,7 +39,9 @@ def tones(rng: np.random.Generator, count: int) -> np.ndarray:
         for _ in range(rng.integers(1, 4)):
             pitch = 110 * 2 ** (rng.integers(0, 36) / 12)
             for k in range(1, rng.integers(2, 6)):
-                samples[at : at + length] += np.sin(2 * np.pi * pitch * k * time) / k * np.exp(-time * rng.uniform(1, 6))
+                samples[at : at + length] += (
+                    np.sin(2 * np.pi * pitch * k * time) / k * np.exp(-time * rng.uniform(1, 6))
+                )
         at += length
     return _unit(samples)
 

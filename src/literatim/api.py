@@ -1,0 +1,213 @@
+"""What callers use: `load` a checkpoint, then `transcribe` with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from literatim import device as devices
+from literatim import hub
+from literatim.audio.decode import Recording, decode
+from literatim.errors import LiteratimError, ModelFormatError
+from literatim.models.checkpoint import load_whisper
+from literatim.models.folder import read_folder
+from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, build
+from literatim.pipeline import transcribe as pipeline
+from literatim.pipeline.engine import Engine
+from literatim.text.languages import normalise
+from literatim.text.tokenizer import WhisperTokenizer
+from literatim.types import Segment, Transcript
+
+_ALIASES = {"log_prob_threshold": "logprob_threshold"}  # faster-whisper's spelling
+_AUDIO_NAMES = frozenset(item.name for item in fields(AudioOptions))
+
+
+def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
+    """Load a speech model: a short name, a Hugging Face id, a local folder or `demo`.
+
+    Without a name it is `LITERATIM_MODEL`, else `openai/whisper-small`; never a demonstration model. Keyword
+    arguments are the fields of `LoadOptions` (device, dtype) and `HubOptions` (model_dir, revision, hub,
+    local_files_only). Raises ModelNotFound, ModelFormatError, DeviceError or OptionError.
+    """
+    hub_names = {item.name for item in fields(HubOptions)}
+    where = build(HubOptions, {name: value for name, value in options.items() if name in hub_names})
+    how = build(LoadOptions, {name: value for name, value in options.items() if name not in hub_names})
+    device = devices.pick(how.device)
+    dtype = devices.dtype_of(how.dtype, device)
+    name = str(name_or_path) if name_or_path is not None else hub.default_model()
+    path = hub.resolve(name, where)
+    folder = read_folder(path)
+    if folder.model_type != "whisper":
+        raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; this version knows whisper")
+    model = load_whisper(path, dtype, device)
+    tokenizer = WhisperTokenizer.from_folder(path, folder.generation_config, folder.config)
+    return Recognizer(Engine(model, tokenizer, folder.generation_config), name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of several recordings: a transcript, or the error that stopped it."""
+
+    index: int
+    transcript: Transcript | None
+    error: LiteratimError | None = None
+
+
+class Recognizer:
+    """A loaded speech-to-text model. One at a time: it is not safe to call from two threads at once."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._engine.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype the network computes in."""
+        return self._engine.model.decoder.positions.dtype
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages the model knows."""
+        return tuple(self._engine.tokenizer.languages) or ("en",)
+
+    def transcribe(
+        self,
+        audio: Any,
+        *,
+        sampling_rate: int | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
+        **options: Any,
+    ) -> Transcript:
+        """The text of one recording: a path, bytes, a file object, `-` for standard input, or an array.
+
+        `sampling_rate` (Hz) is an array's, 16 kHz if not given; `on_segment` is called with each segment as soon as
+        it is ready. Keyword arguments are the fields of `TranscribeOptions` and `AudioOptions`. With
+        `channels="split"` each channel is transcribed apart and is a speaker of the result. Raises AudioError or
+        OptionError.
+        """
+        job = self._job(options)
+        recording = decode(audio, sampling_rate=sampling_rate, options=job.audio)
+        tracks = self._tracks(0, recording, job.text)
+        for segment in self._segments(recording, tracks, job.text):
+            if on_segment is not None:
+                on_segment(segment)
+        return _transcript(recording, tracks)
+
+    def stream(self, audio: Any, *, sampling_rate: int | None = None, **options: Any) -> Iterator[Segment]:
+        """The segments of one recording, each as soon as it is ready; arguments as for `transcribe`."""
+        job = self._job(options)
+        recording = decode(audio, sampling_rate=sampling_rate, options=job.audio)
+        yield from self._segments(recording, self._tracks(0, recording, job.text), job.text)
+
+    def _segments(
+        self, recording: Recording, tracks: list[pipeline.Track], options: TranscribeOptions
+    ) -> Iterator[Segment]:
+        for progress in pipeline.run(self._engine, tracks, options):
+            for segment in progress.segments:
+                yield _labelled(segment, recording, progress.track)
+
+    def transcribe_many(self, audios: Iterable[Any], **options: Any) -> Iterator[Outcome]:
+        """Many recordings, `batch_size` at a time, as they finish; one that fails is an Outcome with its error."""
+        job = self._job(options)
+        work = _ManyRecordings(self, audios, job)
+        for progress in pipeline.run(self._engine, work.tracks(), job.text):
+            yield from work.failed()
+            if progress.finished:
+                yield from work.finished(progress.track)
+        yield from work.failed()
+
+    def _job(self, options: dict[str, Any]) -> _Job:
+        given = {_ALIASES.get(name, name): value for name, value in options.items()}
+        audio = build(AudioOptions, {name: value for name, value in given.items() if name in _AUDIO_NAMES})
+        text = build(TranscribeOptions, {name: value for name, value in given.items() if name not in _AUDIO_NAMES})
+        if text.language is not None:
+            text = replace(text, language=normalise(text.language))
+        tokenizer = self._engine.tokenizer
+        own = tokenizer.forced_language(self._engine.generation_config)
+        if text.language is None and "language" in own:
+            text = replace(text, language=own["language"])
+        tokenizer.prompt(text.language or self.languages[0], text.task, not text.without_timestamps)  # or an error
+        return _Job(audio, text)
+
+    def _tracks(self, index: int, recording: Recording, options: TranscribeOptions) -> list[pipeline.Track]:
+        begin = pipeline.begin
+        tensors = [torch.from_numpy(samples) for samples in recording.samples]
+        return [begin(self._engine, index, at, samples, options) for at, samples in enumerate(tensors)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    audio: AudioOptions
+    text: TranscribeOptions
+
+
+class _ManyRecordings:
+    """Reads recordings one after another as the decoder asks for them, and puts their channels together again."""
+
+    def __init__(self, recognizer: Recognizer, audios: Iterable[Any], job: _Job) -> None:
+        self._recognizer, self._audios, self._job = recognizer, audios, job
+        self._open: dict[int, tuple[Recording, list[pipeline.Track]]] = {}
+        self._errors: list[Outcome] = []
+
+    def tracks(self) -> Iterator[pipeline.Track]:
+        """Every channel of every recording that can be read."""
+        for index, audio in enumerate(self._audios):
+            try:
+                recording = decode(audio, options=self._job.audio)
+                tracks = self._recognizer._tracks(index, recording, self._job.text)
+            except LiteratimError as error:
+                self._errors.append(Outcome(index, None, error))
+                continue
+            self._open[index] = (recording, tracks)
+            yield from tracks
+
+    def failed(self) -> Iterator[Outcome]:
+        """The recordings that could not be read since the last call."""
+        while self._errors:
+            yield self._errors.pop(0)
+
+    def finished(self, track: pipeline.Track) -> Iterator[Outcome]:
+        """The recording of a finished track, once all its channels are."""
+        recording, tracks = self._open[track.key]
+        if all(other.walk.window is None for other in tracks):
+            del self._open[track.key]
+            yield Outcome(track.key, _transcript(recording, tracks))
+
+
+def _labelled(segment: Segment, recording: Recording, track: pipeline.Track) -> Segment:
+    """The segment with its channel as the speaker, where channels were transcribed apart."""
+    if len(recording.samples) == 1:
+        return segment
+    return replace(segment, speaker=f"CHANNEL_{recording.channels[track.channel]:02d}")
+
+
+def _transcript(recording: Recording, tracks: list[pipeline.Track]) -> Transcript:
+    """Channels merged in order of time; the language is the first channel's."""
+    segments = [_labelled(segment, recording, track) for track in tracks for segment in track.segments]
+    warnings = list(recording.warnings)
+    if len(tracks) > 1:
+        segments = sorted(segments, key=lambda segment: (segment.start, segment.end))
+        segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
+        if len({track.language for track in tracks}) > 1:
+            found = ", ".join(f"{at}: {track.language}" for at, track in enumerate(tracks))
+            warnings.append(f"the channels are in different languages ({found})")
+    if not segments:
+        warnings.append("no speech was found")
+    return Transcript(
+        text="".join(segment.text for segment in segments),
+        language=tracks[0].language or "",
+        language_probability=tracks[0].language_probability,
+        duration=recording.duration,
+        segments=tuple(segments),
+        speakers=tuple(dict.fromkeys(segment.speaker for segment in segments if segment.speaker)),
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,34 @@
+"""`literatim convert`: pickled checkpoints to a folder that every command takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--tokenizer",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="take the tokenizer's files from there; openai's .pt has none",
+)
+def convert(source: Path, target: Path, tokenizer: Path | None) -> None:
+    """Make safetensors of IN, openai/whisper's .pt or a folder with pytorch_model.bin, in the new folder OUT.
+
+    The pickle is opened in a process of its own, which builds nothing but tensors.
+    """
+    from literatim.models.convert import convert as convert_checkpoint
+    from literatim.text.languages import LANGUAGES
+
+    report = convert_checkpoint(source, target, tokenizer=tokenizer, languages=tuple(LANGUAGES))
+    for note in report.notes:
+        click.echo(note, err=True)
+    click.echo(
+        f"{report.parameters / 1e6:.1f} million parameters in {report.tensors} tensors, {len(report.files)} files",
+        err=True,
+    )
+    click.echo(report.target)

@@ -1,0 +1,45 @@
+"""Command-line flags made from the options dataclasses, so that each option is written once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def flags(*kinds: type) -> Callable[[Command], Command]:
+    """Decorate a command with one flag per field; `--max_new_tokens` and `--max-new-tokens` are the same."""
+
+    def decorate(command: Command) -> Command:
+        for kind in reversed(kinds):
+            hints = typing.get_type_hints(kind)
+            for item in reversed(fields(kind)):
+                command = _flag(item.name, hints[item.name], item.default, item.metadata)(command)
+        return command
+
+    return decorate
+
+
+def chosen(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's values that are fields of `kind`."""
+    return {item.name: values[item.name] for item in fields(kind)}
+
+
+def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Command], Command]:
+    spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+    shown = {"show_default": default is not None, "default": default, "help": metadata["help"]}
+    return click.option(*spellings, name, type=_type(hint, metadata["choices"]), **shown)
+
+
+def _type(hint: Any, choices: tuple[str, ...] | None) -> Any:
+    """openai/whisper writes booleans as values (`--verbose False`), and so do these."""
+    if choices is not None:
+        return click.Choice(choices)
+    kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType] or [hint]
+    return {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}[kinds[0]]

@@ -1,0 +1,167 @@
+"""`literatim transcribe`: recordings in, words and times out."""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from literatim.cli.flags import chosen, flags
+from literatim.errors import AudioError, OptionError
+from literatim.options import OUTPUT_FORMATS, AudioOptions, HubOptions, LoadOptions, TranscribeOptions
+from literatim.text import writers
+from literatim.types import Segment, Transcript
+
+if TYPE_CHECKING:
+    from literatim.api import Recognizer
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where text goes: files of some formats, the terminal, or JSON lines."""
+
+    formats: tuple[str, ...]
+    folder: Path | None
+    verbose: bool
+    as_json: bool
+    titled: bool
+
+    @property
+    def streams(self) -> bool:
+        """Whether segments are printed as soon as they are ready."""
+        return self.verbose and not self.as_json and not self.titled
+
+    def show(self, name: str, transcript: Transcript) -> None:
+        """Text to standard output, files into the folder, warnings to standard error."""
+        for warning in transcript.warnings:
+            click.echo(f"{name}: {warning}", err=True)
+        if self.as_json:
+            click.echo(json.dumps({"file": name, **transcript.to_dict()}, ensure_ascii=False))
+        elif not self.verbose:
+            click.echo(transcript.text.strip())
+        elif self.titled:
+            click.echo(f"== {name}")
+            for segment in transcript.segments:
+                show_segment(segment)
+        if self.folder is not None:
+            stem = "stdin" if name == "-" else Path(name).stem
+            for path in writers.save(transcript, stem, self.folder, self.formats):
+                click.echo(f"wrote {path}", err=True)
+
+
+def show_segment(segment: Segment) -> None:
+    """Print a segment as openai/whisper does."""
+    times = (writers.format_time(t, hours=t >= 3600, marker=".") for t in (segment.start, segment.end))
+    speaker = f"{segment.speaker}: " if segment.speaker else ""
+    click.echo(f"[{' --> '.join(times)}] {speaker}{segment.text.strip()}")
+
+
+@click.command()
+@click.argument("audio", nargs=-1, required=True)
+@click.option(
+    "--model",
+    default=None,
+    help="Short name, Hugging Face id, folder or demo [default: openai/whisper-small].",
+)
+@click.option(
+    "--output_format",
+    "--output-format",
+    "-f",
+    "output_format",
+    help="txt, vtt, srt, tsv, json or all; several with commas.",
+)
+@click.option(
+    "--output_dir",
+    "--output-dir",
+    "-o",
+    "output_dir",
+    type=click.Path(path_type=Path),
+    help="Folder for the files [default: here].",
+)
+@click.option(
+    "--verbose",
+    type=click.BOOL,
+    default=True,
+    show_default=True,
+    help="Print segments with their times; False: the text alone.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recording.")
+@flags(TranscribeOptions, AudioOptions, LoadOptions, HubOptions)
+def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None:
+    """Speech to text. AUDIO is a file of any usual format, a pattern, or - for standard input.
+
+    Text goes to standard output; files are written when a format or a folder is given. A recording that cannot be
+    read is reported and skipped, and the exit code is then 1.
+    """
+    paths = _expand(audio)
+    output = _output(values, len(paths))
+    from literatim.api import load
+
+    recognizer = load(model, **chosen(LoadOptions, values), **chosen(HubOptions, values))
+    options = {**chosen(TranscribeOptions, values), **chosen(AudioOptions, values)}
+    work = _one if output.streams else _many
+    if work(recognizer, paths, options, output):
+        raise click.exceptions.Exit(1)
+
+
+def _expand(given: tuple[str, ...]) -> list[str]:
+    """Patterns that the shell left alone; a pattern without a match stays and is reported as a missing file."""
+    paths: list[str] = []
+    for item in given:
+        found = sorted(glob.glob(item)) if any(mark in item for mark in "*?[") and not Path(item).exists() else []
+        paths += found or [item]
+    return paths
+
+
+def _output(values: dict[str, Any], recordings: int) -> Output:
+    wanted, folder = values["output_format"], values["output_dir"]
+    names = tuple(name.strip() for name in wanted.split(",")) if wanted else ()
+    unknown = sorted(set(names) - {*OUTPUT_FORMATS, "all"})
+    if unknown:
+        raise OptionError(f"output format {unknown[0]!r} is unknown; choose {', '.join(OUTPUT_FORMATS)} or all")
+    if "all" in names or (folder is not None and not names):
+        names = OUTPUT_FORMATS
+    if names and folder is None:
+        folder = Path()
+    return Output(names, folder, values["verbose"], values["as_json"], titled=recordings > 1)
+
+
+def _one(recognizer: Recognizer, paths: list[str], options: dict[str, Any], output: Output) -> int:
+    """One recording, each segment printed as soon as it is ready. Returns how many recordings failed."""
+    try:
+        transcript = recognizer.transcribe(paths[0], on_segment=show_segment, **options)
+    except AudioError as error:
+        click.echo(f"Skipping {paths[0]}: {error}", err=True)
+        return 1
+    output.show(paths[0], transcript)
+    return 0
+
+
+def _many(recognizer: Recognizer, paths: list[str], options: dict[str, Any], output: Output) -> int:
+    """All recordings in batches, shown as they finish. Returns how many failed."""
+    failed = 0
+    with _progress(len(paths)) as bar:
+        for outcome in recognizer.transcribe_many(paths, **options):
+            name = paths[outcome.index]
+            if outcome.transcript is None:
+                click.echo(f"Skipping {name}: {outcome.error}", err=True)
+                failed += 1
+            else:
+                output.show(name, outcome.transcript)
+            bar.update(1)
+    return failed
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on standard error, only on a terminal."""
+    stream: TextIO = sys.stderr
+    with click.progressbar(length=total, label="transcribing", file=stream, hidden=not stream.isatty()) as bar:
+        yield bar
