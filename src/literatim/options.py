@@ -46,7 +46,7 @@ def _check(name: str, value: Any, rule: Any) -> None:
     choices, low, high = rule.get("choices"), rule.get("minimum"), rule.get("maximum")
     if choices is not None and value is not None and value not in choices:
         raise OptionError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
-    if low is None and high is None or value is None:
+    if value is None or (low is None and high is None):
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise OptionError(f"{name} must be a number, not {value!r}")

@@ -55,7 +55,8 @@ def log_power(padded: torch.Tensor, n_mels: int) -> torch.Tensor:
     frames = padded.unfold(-1, N_FFT, HOP_LENGTH)  # (..., F, 400)
     power = torch.fft.rfft(frames * _hann_window()).abs().square()  # (..., F, 201)
     mel = mel_filters(n_mels) @ power.transpose(-1, -2)  # (..., n_mels, F)
-    return mel.clamp(min=1e-10).log10()
+    logarithm: torch.Tensor = mel.clamp(min=1e-10).log10()
+    return logarithm
 
 
 def frames_of(samples: torch.Tensor, start: int, count: int, n_mels: int) -> torch.Tensor:

@@ -38,8 +38,27 @@ def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Comman
 
 
 def _type(hint: Any, choices: tuple[str, ...] | None) -> Any:
-    """openai/whisper writes booleans as values (`--verbose False`), and so do these."""
+    """openai/whisper writes booleans and absent numbers as values (`--verbose False`), and so do these."""
     if choices is not None:
         return click.Choice(choices)
-    kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType] or [hint]
-    return {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}[kinds[0]]
+    kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+    if kinds and kinds[0] in {int, float}:
+        return _NumberOrNone(kinds[0])
+    return {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}[kinds[0] if kinds else hint]
+
+
+class _NumberOrNone(click.ParamType):
+    """A number, or `None` to switch the option off."""
+
+    name = "number or None"
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value is None or value == "None":
+            return None
+        try:
+            return self._kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number and not None", param, ctx)

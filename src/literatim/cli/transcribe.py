@@ -115,7 +115,9 @@ def _expand(given: tuple[str, ...]) -> list[str]:
     """Patterns that the shell left alone; a pattern without a match stays and is reported as a missing file."""
     paths: list[str] = []
     for item in given:
-        found = sorted(glob.glob(item)) if any(mark in item for mark in "*?[") and not Path(item).exists() else []
+        pattern = any(mark in item for mark in "*?[") and not Path(item).exists()
+        # glob knows absolute patterns and ~-free relative ones alike, Path.glob only relative ones
+        found = sorted(glob.glob(item)) if pattern else []  # noqa: PTH207
         paths += found or [item]
     return paths
 

@@ -183,7 +183,8 @@ class DecoderLayer(nn.Module):
         x = x + self.attention.out(merge_heads(attend(query, keys[:, :, :limit], values[:, :, :limit], mask)))
         heard = attend(self.cross.query(x), cache.cross_keys[index], cache.cross_values[index], None)
         x = x + self.cross.out(merge_heads(heard))
-        return x + self.mlp(x)
+        out: Tensor = x + self.mlp(x)
+        return out
 
 
 class Decoder(nn.Module):
@@ -206,8 +207,9 @@ class Decoder(nn.Module):
         text = (config.decoder_layers, batch, heads, config.target_positions, channels)
         sound = (config.decoder_layers, batch, heads, config.source_positions, channels)
         # zeros, not empty: masked positions still enter the product, where a NaN would spread
-        tensors = [like.new_zeros(shape) for shape in (text, text, sound, sound)]
-        return DecoderCache(*tensors, rows=torch.arange(batch, device=like.device)[:, None])
+        keys, values, cross_keys, cross_values = (like.new_zeros(shape) for shape in (text, text, sound, sound))
+        rows = torch.arange(batch, device=like.device)[:, None]
+        return DecoderCache(keys, values, cross_keys, cross_values, rows)
 
     def listen(self, audio: Tensor, cache: DecoderCache, rows: slice = slice(None)) -> None:
         """Put the keys and values of encoder states (B, S, D) into rows of the cache."""

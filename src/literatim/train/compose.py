@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,7 +69,8 @@ def stretch(power: np.ndarray, factor: float) -> np.ndarray:
     places = np.clip(np.arange(int(len(power) / factor)) * factor, 0, len(power) - 1.001)
     low = places.astype(int)
     weight = (places - low).astype(np.float32)[:, None]
-    return power[low] * (1 - weight) + power[low + 1] * weight
+    stretched: np.ndarray = power[low] * (1 - weight) + power[low + 1] * weight
+    return stretched
 
 
 def shift_formants(power: np.ndarray, factor: float) -> np.ndarray:
@@ -76,7 +78,8 @@ def shift_formants(power: np.ndarray, factor: float) -> np.ndarray:
     places = np.clip(np.arange(N_MELS) * factor, 0, N_MELS - 1.001)
     low = places.astype(int)
     weight = (places - low).astype(np.float32)
-    return power[:, low] * (1 - weight) + power[:, low + 1] * weight
+    shifted: np.ndarray = power[:, low] * (1 - weight) + power[:, low + 1] * weight
+    return shifted
 
 
 class Composer:
@@ -138,7 +141,8 @@ class Composer:
     def _add_sound(self, power: np.ndarray, variance: float) -> np.ndarray:
         sound = self._sounds[self._rng.randrange(len(self._sounds))]
         start = self._rng.randint(0, len(sound) - len(power))
-        return np.log10(10**power + sound[start : start + len(power)] * variance + 1e-10)
+        mixed: np.ndarray = np.log10(10**power + sound[start : start + len(power)] * variance + 1e-10)
+        return mixed
 
     def window(self, phase: Phase) -> tuple[np.ndarray, Window]:
         """Features (frames, 80) as the model reads them, and what they hold."""
@@ -181,7 +185,7 @@ class Composer:
     def _spoken_tokens(self, placed: Placed) -> list[Target]:
         """The tokens of an utterance with the frames of their words."""
         edges = [*placed.word_starts, float(placed.end)]
-        spans = list(zip(edges, edges[1:], strict=False))
+        spans = list(itertools.pairwise(edges))
         out: list[Target] = []
         for word, span in zip(placed.words, spans, strict=False):
             out += [(token, span) for token in self._encode(word)]

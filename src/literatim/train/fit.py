@@ -141,7 +141,8 @@ def encode(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
     for layer in encoder.layers:
         output = layer(hidden, None)
         hidden = output[0] if isinstance(output, tuple) else output
-    return encoder.layer_norm(hidden)
+    normed: torch.Tensor = encoder.layer_norm(hidden)
+    return normed
 
 
 class Attention:

@@ -7,10 +7,10 @@ import random
 from literatim.train.speech import Manner
 
 HELD_OUT = ("m5", "f4", "Andy")  # chosen before the first training run
-_TRAINED = (
-    "m1 m2 m3 m4 m6 m7 m8 f1 f2 f3 f5 Alex Annie Michael adam anika belinda david linda paul steph victor max rob edward"
-).split()
-TRAINED = ("", *_TRAINED)
+TRAINED = (
+    *("", "m1", "m2", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f3", "f5", "Alex", "Annie", "Michael", "adam"),
+    *("anika", "belinda", "david", "linda", "paul", "steph", "victor", "max", "rob", "edward"),
+)
 ACCENTS = {
     "en": ("en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-us-nyc"),
     "nl": ("nl",),
