@@ -115,14 +115,21 @@ class Recognizer:
             for segment in progress.segments:
                 yield _labelled(segment, recording, progress.track)
 
-    def transcribe_many(self, audios: Iterable[Any], **options: Any) -> Iterator[Outcome]:
-        """Many recordings, `batch_size` at a time, as they finish; one that fails is an Outcome with its error."""
+    def transcribe_many(
+        self, audios: Iterable[Any], *, progress_callback: Callable[[float], None] | None = None, **options: Any
+    ) -> Iterator[Outcome]:
+        """Many recordings, `batch_size` at a time, as they finish; one that fails is an Outcome with its error.
+
+        `progress_callback` is given the number of recordings done so far, those under way counted in part.
+        """
         job = self._job(options)
         work = _ManyRecordings(self, audios, job)
         for progress in pipeline.run(self._engine, work.tracks(), job.text):
             yield from work.failed()
             if progress.finished:
                 yield from work.finished(progress.track)
+            if progress_callback is not None:
+                progress_callback(work.done)
         yield from work.failed()
 
     def _job(self, options: dict[str, Any]) -> _Job:
@@ -157,6 +164,17 @@ class _ManyRecordings:
         self._recognizer, self._audios, self._job = recognizer, audios, job
         self._open: dict[int, tuple[Recording, list[pipeline.Track]]] = {}
         self._errors: list[Outcome] = []
+        self._ended = 0
+
+    @property
+    def done(self) -> float:
+        """Recordings finished or failed, and the parts of those under way."""
+        parts = (
+            track.done / recording.duration / len(tracks)
+            for recording, tracks in self._open.values()
+            for track in tracks
+        )
+        return self._ended + sum(parts)
 
     def tracks(self) -> Iterator[pipeline.Track]:
         """Every channel of every recording that can be read."""
@@ -166,6 +184,7 @@ class _ManyRecordings:
                 tracks = self._recognizer._tracks(index, recording, self._job.text)
             except LiteratimError as error:
                 self._errors.append(Outcome(index, None, error))
+                self._ended += 1
                 continue
             self._open[index] = (recording, tracks)
             yield from tracks
@@ -180,6 +199,7 @@ class _ManyRecordings:
         recording, tracks = self._open[track.key]
         if all(other.walk.window is None for other in tracks):
             del self._open[track.key]
+            self._ended += 1
             yield Outcome(track.key, _transcript(recording, tracks))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,21 +149,22 @@ def _one(recognizer: Recognizer, paths: list[str], options: dict[str, Any], outp
 def _many(recognizer: Recognizer, paths: list[str], options: dict[str, Any], output: Output) -> int:
     """All recordings in batches, shown as they finish. Returns how many failed."""
     failed = 0
-    with _progress(len(paths)) as bar:
-        for outcome in recognizer.transcribe_many(paths, **options):
+    with _progress(len(paths)) as update:
+        for outcome in recognizer.transcribe_many(paths, progress_callback=update, **options):
             name = paths[outcome.index]
             if outcome.transcript is None:
                 click.echo(f"Skipping {name}: {outcome.error}", err=True)
                 failed += 1
             else:
                 output.show(name, outcome.transcript)
-            bar.update(1)
     return failed
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on standard error, only on a terminal."""
+def _progress(recordings: int) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error, only on a terminal; it is told how many recordings are done."""
     stream: TextIO = sys.stderr
-    with click.progressbar(length=total, label="transcribing", file=stream, hidden=not stream.isatty()) as bar:
-        yield bar
+    steps = 100  # of each recording
+    bar = click.progressbar(length=steps * recordings, label="transcribing", file=stream, hidden=not stream.isatty())
+    with bar:
+        yield lambda done: bar.update(int(done * steps) - bar.pos)

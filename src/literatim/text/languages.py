@@ -54,11 +54,7 @@ def normalise(language: str) -> str:
     if spelling in _CODES:
         return _CODES[spelling]
     nearest = _nearest(spelling)
-    hint = (
-        f"did you mean {' or '.join(nearest)}?"
-        if nearest
-        else "give a code such as en, or a name such as English"
-    )
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "give a code such as en, or a name such as English"
     raise OptionError(f"unknown language {language!r}; {hint}")
 
 

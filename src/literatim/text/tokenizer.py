@@ -61,9 +61,7 @@ class WhisperTokenizer(SpecialTokens):
         words = {
             id: text.encode()
             for text, id in self.vocabulary.added.items()
-            if id >= self.timestamp_end
-            and text not in self.vocabulary.special
-            and not TIMESTAMP.fullmatch(text)
+            if id >= self.timestamp_end and text not in self.vocabulary.special and not TIMESTAMP.fullmatch(text)
         }
         base = {id: value for id, value in self.vocabulary.bytes_of.items() if id < self.eot}
         return base | words
@@ -168,14 +166,10 @@ class WhisperTokenizer(SpecialTokens):
         try:
             ids = {int(item) for item in spec.split(",") if item.strip()}
         except ValueError:
-            raise OptionError(
-                f"suppress_tokens is {spec!r}; give token ids separated by commas, or -1"
-            ) from None
+            raise OptionError(f"suppress_tokens is {spec!r}; give token ids separated by commas, or -1") from None
         wrong = sorted(id for id in ids if not -1 <= id < self.vocab_size)
         if wrong:
-            raise OptionError(
-                f"suppress_tokens names {wrong[0]}, but token ids go from 0 to {self.vocab_size - 1}"
-            )
+            raise OptionError(f"suppress_tokens names {wrong[0]}, but token ids go from 0 to {self.vocab_size - 1}")
         return ids
 
     def _listed(self, key: str, generation_config: Mapping[str, Any]) -> list[int] | None:

@@ -60,9 +60,7 @@ class SpecialTokens:
     time_precision: float = TIME_PRECISION
 
 
-def resolve(
-    named: Mapping[str, int], generation_config: Mapping[str, Any], config: Mapping[str, Any]
-) -> SpecialTokens:
+def resolve(named: Mapping[str, int], generation_config: Mapping[str, Any], config: Mapping[str, Any]) -> SpecialTokens:
     """Work out the ids from the tokenizer's texts (`named`) and the two configurations.
 
     Raises ModelFormatError where a needed token is missing or two sources contradict each other.
@@ -95,10 +93,7 @@ def _single_tokens(
         "sot": generation_config.get("decoder_start_token_id"),
         "startofprev": generation_config.get("prev_sot_token_id"),
         "no_timestamps": generation_config.get("no_timestamps_token_id"),
-        **{
-            task: (generation_config.get("task_to_id") or {}).get(task)
-            for task in ("translate", "transcribe")
-        },
+        **{task: (generation_config.get("task_to_id") or {}).get(task) for task in ("translate", "transcribe")},
     }
     tokens = {name: _agreed(texts, named, configured.get(name)) for name, texts in TEXTS.items()}
     # config.json comes last and unchecked: old ones carry the defaults of another vocabulary.
@@ -201,9 +196,7 @@ def _languages(named: Mapping[str, int], generation_config: Mapping[str, Any]) -
     configured: Mapping[str, int] = generation_config.get("lang_to_id") or {}
     texts = {f"<|{code}|>" for code in LANGUAGES} & set(named) | set(configured)
     found = {text[2:-2]: _agreed((text,), named, configured.get(text)) for text in texts}
-    return dict(
-        sorted(((code, id) for code, id in found.items() if id is not None), key=lambda item: item[1])
-    )
+    return dict(sorted(((code, id) for code, id in found.items() if id is not None), key=lambda item: item[1]))
 
 
 def _is_multilingual(generation_config: Mapping[str, Any], languages: Mapping[str, int], eot: int) -> bool:

@@ -42,9 +42,7 @@ def save(transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[
             output_dir.mkdir(parents=True, exist_ok=True)
             _replace(path, render(transcript))
         except OSError as error:
-            raise LiteratimError(
-                f"cannot write {path}: {error.strerror}; choose another output_dir"
-            ) from error
+            raise LiteratimError(f"cannot write {path}: {error.strerror}; choose another output_dir") from error
         paths.append(path)
     return paths
 

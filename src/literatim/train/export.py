@@ -52,9 +52,7 @@ def write_tokenizer(bpe: Path, folder: Path) -> None:
     model = json.loads(Tokenizer.from_file(str(bpe)).to_str())["model"]
     merges = [tuple(pair) for pair in model["merges"]]
     ends = dict.fromkeys(ENDS, SPECIALS[0])
-    whole = WhisperTokenizer(
-        vocab=model["vocab"], merges=merges, model_max_length=fit.config().max_target_positions
-    )
+    whole = WhisperTokenizer(vocab=model["vocab"], merges=merges, model_max_length=fit.config().max_target_positions)
     for text in added_tokens():
         special = text in SPECIALS
         whole.add_tokens([AddedToken(text, special=special, normalized=False)], special_tokens=special)
@@ -120,9 +118,13 @@ def _lone_space(tokenizer: OwnTokenizer) -> list[int]:
 
 def feature_extractor() -> WhisperFeatureExtractor:
     """Whisper's, for this model's shorter window."""
-    return WhisperFeatureExtractor(
-        feature_size=80, chunk_length=WINDOW_SECONDS, processor_class="WhisperProcessor"
-    )
+    return WhisperFeatureExtractor(feature_size=80, chunk_length=WINDOW_SECONDS, processor_class="WhisperProcessor")
+
+
+def shape_of(state: dict[str, torch.Tensor]) -> WhisperConfig:
+    """The configuration of a checkpoint; a decoder in training may have fewer layers than the finished one."""
+    layers = {name.split(".")[3] for name in state if name.startswith("model.decoder.layers.")}
+    return fit.config(len(layers))
 
 
 def export(state: dict[str, torch.Tensor], bpe: Path, folder: Path, config: WhisperConfig) -> None:
@@ -139,15 +141,13 @@ def export(state: dict[str, torch.Tensor], bpe: Path, folder: Path, config: Whis
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("bpe", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     state = torch.load(given.checkpoint, weights_only=True)["model"]
-    export(state, given.bpe, given.out, fit.config())
+    export(state, given.bpe, given.out, shape_of(state))
 
 
 if __name__ == "__main__":

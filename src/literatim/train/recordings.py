@@ -209,9 +209,7 @@ def make(folder: Path, seed: int) -> None:
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
