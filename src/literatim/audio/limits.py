@@ -29,6 +29,7 @@ class Tally:
             raise AudioLimitError(f"{self.label}: it has {channels} channels; 1 to {options.max_channels} can be read")
 
     def check_seconds(self, seconds: float) -> None:
+        """Refuse more seconds than the options allow."""
         if seconds > self.options.max_seconds:
             limit = f"{self.options.max_seconds:g} s"
             raise AudioLimitError(f"{self.label}: longer than {limit}; cut it, or raise max_seconds")

@@ -41,15 +41,18 @@ class Source:
         self.seek(0)
 
     def read(self, count: int = -1) -> bytes:
+        """Up to `count` bytes, all that are left when negative."""
         return _checked(self._file, self.label, "read", count)  # type: ignore[no-any-return]
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to an offset, counted from where the source stood when it was given."""
         if whence == os.SEEK_SET:
             offset += self._start
         _checked(self._file, self.label, "seek", offset, whence)
         return self.tell()
 
     def tell(self) -> int:
+        """Bytes from where the source stood when it was given."""
         return int(_checked(self._file, self.label, "tell")) - self._start
 
 

@@ -47,7 +47,7 @@ def _type(hint: Any, choices: tuple[str, ...] | None) -> Any:
     return {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}[kinds[0] if kinds else hint]
 
 
-class _NumberOrNone(click.ParamType):
+class _NumberOrNone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A number, or `None` to switch the option off."""
 
     name = "number or None"

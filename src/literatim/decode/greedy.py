@@ -75,8 +75,10 @@ def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, mo
         if bool(ended.all()):  # the one wait for the device in a step
             break
         state = state.after(token, rules)
-        scores = step(token[:, None], lengths, longest + index + 1, only)[:, 0]
-        lengths = torch.where(ended, lengths, lengths + 1)
+        # a row that has ended may be full: what it is fed lands in its first position, where it does no harm
+        places = lengths.masked_fill(ended, 0)
+        scores = step(token[:, None], places, longest + index + 1, only)[:, 0]
+        lengths = lengths + 1
     return _results(chosen, total, silence, rules.eot)
 
 

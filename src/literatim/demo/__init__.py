@@ -14,9 +14,7 @@ def model_path(name: str) -> Path:
     """The folder of the bundled model `name`; ModelNotFound if this installation has none of that name."""
     folder = _HERE / name
     if not (folder / "config.json").is_file():
-        raise ModelNotFound(
-            f"the bundled model {name!r} is not in this installation ({folder}); reinstall literatim"
-        )
+        raise ModelNotFound(f"the bundled model {name!r} is not in this installation ({folder}); reinstall literatim")
     return folder
 
 

@@ -56,9 +56,7 @@ def shards(index: Path) -> list[str]:
     try:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFormatError(
-            f"{index} is not an index of weights ({error!r}); use another model"
-        ) from error
+        raise ModelFormatError(f"{index} is not an index of weights ({error!r}); use another model") from error
 
 
 def complete(folder: Path) -> bool:

@@ -42,9 +42,7 @@ class Source:
 
 def no_room(source: Source, why: str) -> ModelError:
     """The error for a disk that is too full."""
-    return ModelError(
-        f"no room for {source.repo} in {source.cache}: {why}. Make room, or change --model_dir."
-    )
+    return ModelError(f"no room for {source.repo} in {source.cache}: {why}. Make room, or change --model_dir.")
 
 
 @contextmanager
@@ -74,9 +72,7 @@ def _explain(error: BaseException, source: Source, what: str) -> LiteratimError:
     if refusal is not None:
         return ModelNotFound(refusal)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return Unreachable(
-        f"cannot fetch {what} of {source}: {f'it answers {status}' if status else reason}. {WAYS_ON}"
-    )
+    return Unreachable(f"cannot fetch {what} of {source}: {f'it answers {status}' if status else reason}. {WAYS_ON}")
 
 
 def _refusal(error: BaseException, source: Source, what: str, status: int | None) -> str | None:

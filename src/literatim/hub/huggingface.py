@@ -69,9 +69,7 @@ def download(source: Source) -> Path:
             weights = shards(folder / INDEX)
             absent = [name for name in weights if name not in files]
             if absent:
-                raise ModelFormatError(
-                    f"{source}: {INDEX} names weights that are absent: {', '.join(absent)}"
-                )
+                raise ModelFormatError(f"{source}: {INDEX} names weights that are absent: {', '.join(absent)}")
             _fetch_all(source, commit, {name: files[name] for name in weights})
             names += weights
         _record(source, commit, names)
@@ -91,9 +89,7 @@ def _listing(source: Source) -> tuple[str, dict[str, _File]]:
         except HFValidationError as error:
             raise ModelNotFound(f"{source.repo!r} cannot be the id of a model: {error}") from error
         except (ValueError, TypeError, KeyError) as error:
-            raise Unreachable(
-                f"{source.endpoint} does not answer as a hub does ({error!r}). {WAYS_ON}"
-            ) from error
+            raise Unreachable(f"{source.endpoint} does not answer as a hub does ({error!r}). {WAYS_ON}") from error
     siblings = info.siblings or []
     return str(info.sha), {s.rfilename: _File(s.size, s.lfs.sha256 if s.lfs else None) for s in siblings}
 
@@ -106,9 +102,7 @@ def _fetch_all(source: Source, commit: str, files: dict[str, _File]) -> None:
 
 def _check_room(source: Source, commit: str, files: dict[str, _File]) -> None:
     snapshot, blobs = source.storage / "snapshots" / commit, source.storage / "blobs"
-    absent = [
-        f for name, f in files.items() if not ((snapshot / name).exists() or (blobs / str(f.sha256)).exists())
-    ]
+    absent = [f for name, f in files.items() if not ((snapshot / name).exists() or (blobs / str(f.sha256)).exists())]
     needed = sum(file.size or 0 for file in absent)
     cache = source.cache.absolute()
     free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free

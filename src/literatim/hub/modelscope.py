@@ -22,9 +22,7 @@ def fetch(repo: str, options: HubOptions) -> Path:
     try:
         from modelscope import snapshot_download
     except ImportError as error:
-        raise DependencyError(
-            "--hub modelscope needs its package: pip install 'literatim[modelscope]'"
-        ) from error
+        raise DependencyError("--hub modelscope needs its package: pip install 'literatim[modelscope]'") from error
     wanted: dict[str, Any] = {"cache_dir": options.model_dir, "revision": options.revision}
     if options.local_files_only:
         wanted["local_files_only"] = True

@@ -55,10 +55,6 @@ def known_names(wrong: str) -> str:
     """What to give instead of a name that leads nowhere, beginning with the closest ones."""
     names = [*SHORT_NAMES, *BUNDLED, *SHORT_NAMES.values()]
     tail = wrong.rstrip("/").rsplit("/", 1)[-1].removeprefix("whisper-")
-    close = list(
-        dict.fromkeys(name for word in (wrong, tail) for name in difflib.get_close_matches(word, names))
-    )
+    close = list(dict.fromkeys(name for word in (wrong, tail) for name in difflib.get_close_matches(word, names)))
     question = f"did you mean {' or '.join(close[:3])}? " if close else ""
-    return (
-        f"{question}A model is a folder, an id such as {DEFAULT_MODEL}, or a name of `literatim models list`."
-    )
+    return f"{question}A model is a folder, an id such as {DEFAULT_MODEL}, or a name of `literatim models list`."

@@ -79,19 +79,14 @@ def check_tensors(files: TensorFiles, config: WhisperConfig) -> Whisper:
     missing = [name for name in wanted if name not in files.entries]
     if missing:
         raise ModelFormatError(
-            f"the weights lack {_some(missing)}; "
-            "the download is incomplete, or config.json is of another model"
+            f"the weights lack {_some(missing)}; the download is incomplete, or config.json is of another model"
         )
     wanted[OUTPUT] = wanted[EMBEDDING]
     extra = [name for name in files.entries if name not in wanted and not is_harmless(name)]
     if extra:
-        raise ModelFormatError(
-            f"the weights hold {_some(extra)}, which Whisper does not have; use another model"
-        )
+        raise ModelFormatError(f"the weights hold {_some(extra)}, which Whisper does not have; use another model")
     shapes = {name: files.entries[name].shape for name in wanted if name in files.entries}
-    wrong = [
-        f"{name} {shape} instead of {wanted[name]}" for name, shape in shapes.items() if shape != wanted[name]
-    ]
+    wrong = [f"{name} {shape} instead of {wanted[name]}" for name, shape in shapes.items() if shape != wanted[name]]
     if wrong:
         raise ModelFormatError(f"config.json and the weights do not belong together: {_some(wrong)}")
     return model
@@ -143,10 +138,7 @@ class _Load:
 
     def _is_same(self, source: str, held: Tensor) -> bool:
         pieces = self._converted(source)
-        return all(
-            torch.equal(piece.to(self.device), held[start : start + piece.shape[0]])
-            for start, piece in pieces
-        )
+        return all(torch.equal(piece.to(self.device), held[start : start + piece.shape[0]]) for start, piece in pieces)
 
     def _converted(self, source: str) -> Iterator[tuple[int, Tensor]]:
         for start, piece in self.files.pieces(source):

@@ -37,7 +37,6 @@ class WhisperConfig:
     vocab_size: int
     source_positions: int
     target_positions: int
-    scale_embedding: bool = False
 
     @property
     def window_frames(self) -> int:
@@ -55,7 +54,7 @@ class WhisperConfig:
             sizes[ours] = value
         if raw.get("activation_function", "gelu") != "gelu":
             raise ModelFormatError(f"config.json: activation {raw['activation_function']!r}; only gelu is known")
-        config = cls(**sizes, scale_embedding=bool(raw.get("scale_embedding", False)))
+        config = cls(**sizes)  # scale_embedding: transformers reads it and uses it nowhere
         for side, heads in (("encoder", config.encoder_heads), ("decoder", config.decoder_heads)):
             if config.d_model % heads:
                 raise ModelFormatError(f"config.json: d_model {config.d_model} is no multiple of {heads} {side} heads")

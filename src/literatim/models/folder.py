@@ -35,9 +35,7 @@ def read_folder(folder: Path) -> CheckpointFolder:
     with what that is and what to do.
     """
     if not folder.exists():
-        raise ModelNotFound(
-            f"there is no folder {folder}; `literatim models list` shows the names that can be used"
-        )
+        raise ModelNotFound(f"there is no folder {folder}; `literatim models list` shows the names that can be used")
     if not folder.is_dir():
         raise ModelFormatError(foreign.describe_file(folder))
     config = read_json(folder / "config.json")
@@ -45,9 +43,7 @@ def read_folder(folder: Path) -> CheckpointFolder:
         raise ModelFormatError(foreign.describe_mlx(folder))
     weights = _choose_weights(folder)
     if not config:
-        raise ModelFormatError(
-            f"{folder} has no config.json; copy it there from the model this one was made from"
-        )
+        raise ModelFormatError(f"{folder} has no config.json; copy it there from the model this one was made from")
     return CheckpointFolder(
         config=config,
         generation_config=read_json(folder / "generation_config.json"),
@@ -122,9 +118,7 @@ def _shards(folder: Path) -> tuple[Path, ...]:
         raise ModelFormatError(f"{index} names no files; download it again")
     outside = [name for name in names if Path(name).name != name]
     if outside:
-        raise ModelFormatError(
-            f"{index} names files outside its folder ({', '.join(outside[:5])}); do not use it"
-        )
+        raise ModelFormatError(f"{index} names files outside its folder ({', '.join(outside[:5])}); do not use it")
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:
         shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -145,7 +139,5 @@ def _preprocessor(folder: Path) -> dict[str, Any]:
 def _model_type(folder: Path, config: dict[str, Any]) -> str:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or not model_type:
-        raise ModelFormatError(
-            f"{folder / 'config.json'} names no model_type; use a model saved by transformers"
-        )
+        raise ModelFormatError(f"{folder / 'config.json'} names no model_type; use a model saved by transformers")
     return model_type

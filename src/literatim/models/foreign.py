@@ -35,9 +35,7 @@ def describe(folder: Path) -> str:
         return f"{folder} is a training folder with weights in its checkpoints only: use {newest}"
     other = next((name for name in names if _OTHER_FRAMEWORK.search(name)), None)
     if other is not None:
-        return (
-            f"{folder} holds {other}, weights for another framework: save it as safetensors with transformers"
-        )
+        return f"{folder} holds {other}, weights for another framework: save it as safetensors with transformers"
     return f"{folder} holds no model.safetensors: there are no weights to load; download the model again"
 
 
@@ -77,9 +75,7 @@ def _pickle(folder: Path, names: list[str]) -> Path | None:
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
-    found = [
-        (int(match[1]), path) for path in folder.iterdir() if (match := _step(path)) and _has_weights(path)
-    ]
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _step(path)) and _has_weights(path)]
     return max(found)[1] if found else None
 
 
@@ -88,9 +84,7 @@ def _step(path: Path) -> re.Match[str] | None:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(
-        path.suffix in {".safetensors", ".bin"} and not _STATE.search(path.name) for path in folder.iterdir()
-    )
+    return any(path.suffix in {".safetensors", ".bin"} and not _STATE.search(path.name) for path in folder.iterdir())
 
 
 def _merge(folder: Path) -> str:

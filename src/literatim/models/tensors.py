@@ -90,9 +90,7 @@ class TensorFiles:
     def _add(self, entry: Entry) -> None:
         name = entry.name.removeprefix("model.")
         if name in self.entries:
-            raise ModelFormatError(
-                f"{entry.path} holds {name} twice, with and without `model.`; save the model again"
-            )
+            raise ModelFormatError(f"{entry.path} holds {name} twice, with and without `model.`; save the model again")
         if entry.dtype not in _SIZES:
             raise ModelFormatError(
                 f"{entry.path}: {entry.name} is stored as {entry.dtype}, a quantized form; "
@@ -112,8 +110,8 @@ def convert(piece: Tensor, dtype: torch.dtype, device: torch.device, name: str) 
     Raises ModelFormatError where a value is, or becomes, no number.
     """
     rounded = piece.to(dtype)
-    # a sum passes on every infinity and NaN, and needs no memory of the piece's size
-    if not torch.isfinite(rounded.sum(dtype=torch.float64)):
+    # the extremes show every infinity and NaN, and need no memory of the piece's size
+    if not all(torch.isfinite(extreme) for extreme in torch.aminmax(rounded)):
         cause = (
             f"does not fit {dtype}; ask for float32"
             if torch.isfinite(piece).all()

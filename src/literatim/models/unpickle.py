@@ -62,7 +62,7 @@ def _load(file: Path) -> Mapping[str, Any]:
     mapped = zipfile.is_zipfile(file)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         # torch's own message tells how to load the file regardless
         asked = re.search(r"GLOBAL (\S+)", str(error))
         raise ModelFormatError(

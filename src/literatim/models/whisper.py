@@ -9,7 +9,6 @@ a head, D model width, V vocabulary, L layers, M mel bands.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -198,7 +197,6 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.d_model)
         self.head: nn.Parameter | None = None  # only where a checkpoint's output matrix is not its embedding
-        self.embedding_scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
 
     def allocate(self, batch: int) -> DecoderCache:
         """A cache for up to `batch` rows on this module's device, in its dtype."""
@@ -225,7 +223,7 @@ class Decoder(nn.Module):
         `limit` is a bound on length + K over the rows: cache positions from there on are not looked at.
         """
         at = lengths[:, None] + torch.arange(tokens.shape[1], device=tokens.device)  # (B, K)
-        x = self.tokens(tokens) * self.embedding_scale + self.positions[at]
+        x = self.tokens(tokens) + self.positions[at]
         future = torch.arange(limit, device=tokens.device) > at[:, :, None]  # (B, K, N)
         mask = torch.zeros(future.shape, dtype=x.dtype, device=x.device).masked_fill_(future, -torch.inf)[:, None]
         for index, layer in enumerate(self.layers):

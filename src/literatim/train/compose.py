@@ -166,7 +166,7 @@ class Composer:
         """Whisper's range; some windows end before the recording's loudest moment, some with its end."""
         rng = self._rng
         peak = float(power.max()) + (rng.uniform(0, 0.6) if phase.whole and rng.random() < 0.3 else 0)
-        features = (np.maximum(power, peak - 8) + 4) / 4
+        features: np.ndarray = (np.maximum(power, peak - 8) + 4) / 4
         if phase.augmented and rng.random() < 0.15:
             band, low = rng.randint(0, 10), rng.randint(0, N_MELS - 10)
             span, start = rng.randint(0, 12), rng.randint(0, phase.frames - 12)

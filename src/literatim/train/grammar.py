@@ -103,9 +103,7 @@ def tested(language: str, kind: str, rng: random.Random) -> str:
         if kind == "new-templates":
             return fill(rng.choice(grammar.new_templates), grammar, rng)
         text = (
-            word_sequence(grammar, rng)
-            if kind == "random-words"
-            else fill(rng.choice(grammar.templates), grammar, rng)
+            word_sequence(grammar, rng) if kind == "random-words" else fill(rng.choice(grammar.templates), grammar, rng)
         )
         if held_out(text):
             return text

@@ -24,9 +24,7 @@ def noise(rng: np.random.Generator, count: int) -> np.ndarray:
 def hum(rng: np.random.Generator, count: int) -> np.ndarray:
     """Mains hum: 50 or 60 Hz and its harmonics over a little noise."""
     time, base = np.arange(count) / RATE, rng.choice([50.0, 60.0])
-    waves = (
-        rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 9)
-    )
+    waves = (rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 9))
     return _unit(np.sum(list(waves), axis=0) + 0.05 * rng.standard_normal(count))
 
 

@@ -54,9 +54,7 @@ class Utterance:
     word_starts: tuple[float, ...]
 
 
-def _word_starts(
-    text: str, events: list[tuple[int, int]], trimmed: float, length: float
-) -> tuple[float, ...]:
+def _word_starts(text: str, events: list[tuple[int, int]], trimmed: float, length: float) -> tuple[float, ...]:
     """Start of each word in seconds; a word spoken as one with its neighbour ("on the") is interpolated."""
     count = len(text.split())
     known = {0: 0.0, count: length}
@@ -64,9 +62,7 @@ def _word_starts(
         index = len(text[: position - 1].split()) if position > 1 else 0
         if 0 < index < count:
             known[index] = min(length, max(0.0, milliseconds / 1000 - trimmed))
-    return tuple(
-        float(at) for at in np.interp(range(count), sorted(known), [known[key] for key in sorted(known)])
-    )
+    return tuple(float(at) for at in np.interp(range(count), sorted(known), [known[key] for key in sorted(known)]))
 
 
 class Espeak:

@@ -1,0 +1,74 @@
+# Every target works from a fresh clone: it makes .venv and installs only what it needs, once.
+# make run | test | test-slow | lint | bench | clean
+#   PYTHON=python3.12     the interpreter .venv is made with
+#   TORCH_INDEX=URL       another build of torch, e.g. https://download.pytorch.org/whl/cpu for a small one
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+MARK := $(VENV)/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test test-slow lint bench clean
+
+help:
+	@echo "make run | test | test-slow | lint | bench | clean"
+
+run: $(MARK)-core
+	@$(BIN)/literatim transcribe --model demo src/literatim/demo/recordings/meeting.flac
+
+test: $(MARK)-test
+	@$(BIN)/python -m pytest -m "not slow"
+
+# Exit code 5 says that no test is marked slow, which is no failure.
+test-slow: $(MARK)-test
+	@$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
+
+lint: $(MARK)-lint
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
+
+bench: $(MARK)-bench
+	@$(BIN)/literatim bench speed
+
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf src/*.egg-info
+
+# torch comes first and alone, so that TORCH_INDEX decides nothing else.
+$(MARK)-torch: constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing; name another with PYTHON=..." >&2; exit 2; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "installing torch into $(VENV)" >&2
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(MARK)-core: $(MARK)-torch pyproject.toml
+	@echo "installing literatim" >&2
+	@$(PIP) --editable .
+	@touch $@
+
+# The tests read openai-whisper's tokenizer files and module; its other dependencies (numba, triton) they do not need.
+$(MARK)-test: $(MARK)-core
+	@echo "installing what the tests need" >&2
+	@$(PIP) --editable ".[test]"
+	@$(PIP) --no-deps openai-whisper
+	@touch $@
+
+$(MARK)-lint: $(MARK)-core
+	@echo "installing what lint needs" >&2
+	@$(PIP) --editable ".[lint]"
+	@touch $@
+
+$(MARK)-bench: $(MARK)-core
+	@echo "installing what the benchmarks need" >&2
+	@$(PIP) --editable ".[bench]"
+	@touch $@
