@@ -64,6 +64,7 @@ def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, mo
     chosen = torch.full((rows, longest_row), rules.eot, device=device)
     ended = torch.zeros(rows, dtype=torch.bool, device=device)
     total = torch.zeros(rows, device=device)
+    last = (prompts.lengths + most - 2).clamp(min=0)  # a row that ended at its limit has no place after it
     only = torch.zeros((rows, 1), dtype=torch.long, device=device)
     for index in range(longest_row):
         scores = apply(scores, state, rules)
@@ -75,10 +76,8 @@ def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, mo
         if bool(ended.all()):  # the one wait for the device in a step
             break
         state = state.after(token, rules)
-        # a row that has ended may be full: what it is fed lands in its first position, where it does no harm
-        places = lengths.masked_fill(ended, 0)
-        scores = step(token[:, None], places, longest + index + 1, only)[:, 0]
-        lengths = lengths + 1
+        scores = step(token[:, None], torch.minimum(lengths, last), longest + index + 1, only)[:, 0]
+        lengths = torch.where(ended, lengths, lengths + 1)
     return _results(chosen, total, silence, rules.eot)
 
 
