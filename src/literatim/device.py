@@ -66,6 +66,15 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     return chosen
 
 
+def multiplies_int8(device: torch.device) -> bool:
+    """Whether int8 products are faster than reading four times the bytes: CPUs with AVX-512 (VNNI)."""
+    import torch
+
+    if device.type != "cpu" or not hasattr(torch, "_int_mm"):
+        return False
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given; nothing on the CPU."""
     import torch

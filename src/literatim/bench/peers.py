@@ -10,6 +10,7 @@ import gc
 import json
 import shutil
 import time
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
@@ -54,6 +55,8 @@ class Runner(ABC):
     name: ClassVar[str]
     package: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
+    most_rows: int | None = None  # that it decodes together
+    most_tokens: int | None = None  # that it decodes of a window
 
     def __init__(self, folder: Path, dtype: str, setup: Setup) -> None:
         """Load; raises ImportError where a package is missing and Unmeasurable."""
@@ -65,9 +68,6 @@ class Runner(ABC):
     @abstractmethod
     def _load(self) -> None:
         """Bring the model into memory."""
-
-    def accept(self, windows: Windows, tokens: int) -> None:
-        """Raise Unmeasurable where this runner cannot decode such a batch."""
 
     @abstractmethod
     def encode(self, windows: Windows) -> None:
@@ -121,7 +121,9 @@ class Transformers(Runner):
     def _load(self) -> None:
         kind = import_module("transformers").WhisperForConditionalGeneration
         dtype = getattr(torch, self.dtype)
-        model = kind.from_pretrained(self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
+        model = kind.from_pretrained(
+            self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
+        )
         self._model = model.to(self.setup.device).eval()
         self._dtype = dtype
 
@@ -166,17 +168,16 @@ class FasterWhisper(Runner):
         if not converted.is_dir():
             converters = import_module("ctranslate2.converters")
             converters.TransformersConverter(str(self.folder)).convert(str(converted))
-        self._library, self._context, self._end = library, config["max_target_positions"], config["eos_token_id"]
+        self._library, self._context, self._end = (
+            library,
+            config["max_target_positions"],
+            config["eos_token_id"],
+        )
         threads = self.setup.threads
         self._model = library.models.Whisper(
             str(converted), kind, compute_type=self.dtype, intra_threads=threads, inter_threads=1
         )
         self._prompt = _prompt(self.folder)
-
-    def accept(self, windows: Windows, tokens: int) -> None:
-        """CTranslate2 generates up to half of the context."""
-        if tokens > self._context // 2:
-            raise Unmeasurable(f"CTranslate2 decodes no more than {self._context // 2} tokens of a window")
 
     def _features(self, windows: Windows) -> Any:
         return self._library.StorageView.from_array(windows.features.numpy())
@@ -205,6 +206,7 @@ class OpenVino(Runner):
 
     name, package = "openvino", "openvino-genai"
     dtypes = ("float32", "bfloat16", "int8")
+    most_rows = 1
 
     def _load(self) -> None:
         genai, core = import_module("openvino_genai"), import_module("openvino").Core()
@@ -214,15 +216,12 @@ class OpenVino(Runner):
         if self.dtype == "bfloat16" and not can_bf16:
             raise Unmeasurable("OpenVINO has no bfloat16 on this CPU")
         exported = _export(self.folder, self.setup.scratch / "openvino")
-        folder = _eight_bits(exported, self.setup.scratch / "openvino-int8") if self.dtype == "int8" else exported
+        folder = (
+            _eight_bits(exported, self.setup.scratch / "openvino-int8") if self.dtype == "int8" else exported
+        )
         precision = "f32" if self.dtype == "float32" or not can_bf16 else "bf16"
         hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": self.setup.threads}
         self._genai, self._pipeline = genai, genai.WhisperPipeline(str(folder), "CPU", **hints)
-
-    def accept(self, windows: Windows, tokens: int) -> None:
-        """One recording at a time."""
-        if len(windows) > 1:
-            raise Unmeasurable("WhisperPipeline decodes one recording at a time")
 
     def encode(self, windows: Windows) -> None:
         """Not callable alone: its own measurement is taken."""
@@ -269,7 +268,9 @@ def _export(folder: Path, target: Path) -> Path:
     if not target.is_dir():
         export = import_module("optimum.exporters.openvino").main_export
         task = "automatic-speech-recognition-with-past"
-        export(str(folder), str(target), task=task, library_name="transformers", convert_tokenizer=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's tracer has dozens, meant for optimum's authors
+            export(str(folder), str(target), task=task, library_name="transformers", convert_tokenizer=True)
         gc.collect()
     return target
 

@@ -66,7 +66,11 @@ def _model(shape: Shape, ids: Mapping[str, int], seed: int) -> Any:
     sides = {
         f"{side}_{name}": value
         for side in ("encoder", "decoder")
-        for name, value in (("layers", shape.layers), ("attention_heads", shape.heads), ("ffn_dim", 4 * shape.width))
+        for name, value in (
+            ("layers", shape.layers),
+            ("attention_heads", shape.heads),
+            ("ffn_dim", 4 * shape.width),
+        )
     }
     end = ids["<|endoftext|>"]
     config = transformers.WhisperConfig(

@@ -51,6 +51,7 @@ class Row:
     """One runner at one dtype and batch; without turns there is a `reason`."""
 
     name: str
+    package: str
     version: str | None
     dtype: str
     batch: int
@@ -124,7 +125,7 @@ def _enter(kind: type[Runner], dtype: str, folder: Path, setup: Setup, say: Say)
         return _Entry(kind, dtype, None, "absent", f"not installed ({error}): pip install 'literatim[bench]'")
     except Unmeasurable as error:
         return _Entry(kind, dtype, None, "not measurable", str(error))
-    except Exception as error:  # a peer that breaks is a row of the table, not the end of the run
+    except Exception as error:  # as in _forgiving
         if kind is Literatim:
             raise
         return _Entry(kind, dtype, None, "failed", _first_line(error))
@@ -134,12 +135,16 @@ def _measure(plan: Plan, entries: list[_Entry], windows: Windows, until: float |
     """One untimed round for the tokens and to warm up, then rounds in which each has its turn."""
     rows = []
     for entry in entries:
-        version = environment.version(entry.kind.package)
-        rows.append(Row(entry.kind.name, version, entry.dtype, len(windows), entry.status, entry.reason))
-    active = [(entry.runner, row) for entry, row in zip(entries, rows, strict=True) if entry.runner is not None]
+        name, package = entry.kind.name, entry.kind.package
+        version = environment.version(package)
+        rows.append(Row(name, package, version, entry.dtype, len(windows), entry.status, entry.reason))
+    active = [
+        (entry.runner, row) for entry, row in zip(entries, rows, strict=True) if entry.runner is not None
+    ]
     for runner, row in active:
         say(f"batch {row.batch}: warming up {row.name} {row.dtype}")
-        _guarded(runner, row, lambda runner=runner, row=row: _first(runner, row, windows, plan.tokens))  # type: ignore[misc]
+        with _forgiving(runner, row):
+            _warm_up(runner, row, windows, plan.tokens)
     for number in range(plan.repeats):
         if number and until is not None and time.perf_counter() > until:
             break
@@ -147,28 +152,31 @@ def _measure(plan: Plan, entries: list[_Entry], windows: Windows, until: float |
         for runner, row in active:
             if row.status == "measured":
                 time.sleep(REST_SECONDS)  # each begins on idle cores
-                _guarded(
-                    runner,
-                    row,
-                    lambda runner=runner, row=row: row.turns.append(runner.turn(windows, plan.tokens)),  # type: ignore[misc]
-                )
+                with _forgiving(runner, row):
+                    row.turns.append(runner.turn(windows, plan.tokens))
     return rows
 
 
-def _first(runner: Runner, row: Row, windows: Windows, tokens: int) -> None:
-    runner.accept(windows, tokens)
+def _warm_up(runner: Runner, row: Row, windows: Windows, tokens: int) -> None:
+    """Keep the tokens, and see that they are as many as asked."""
+    if runner.most_rows is not None and len(windows) > runner.most_rows:
+        raise Unmeasurable(f"it decodes no more than {runner.most_rows} recording at a time")
+    if runner.most_tokens is not None and tokens > runner.most_tokens:
+        raise Unmeasurable(f"it decodes no more than {runner.most_tokens} tokens of a window")
     row.ids = runner.run(windows, tokens)
     counts = {len(ids) for ids in row.ids}
     if counts != {tokens}:
         raise Unmeasurable(f"it decoded {', '.join(map(str, sorted(counts)))} tokens instead of {tokens}")
 
 
-def _guarded(runner: Runner, row: Row, work: Callable[[], None]) -> None:
+@contextmanager
+def _forgiving(runner: Runner, row: Row) -> Iterator[None]:
+    """A peer that breaks is a row of the table, not the end of the run; ours may not break."""
     try:
-        work()
+        yield
     except Unmeasurable as error:
         row.status, row.reason = "not measurable", str(error)
-    except Exception as error:  # as above: not the end of the run
+    except Exception as error:
         if isinstance(runner, Literatim):
             raise
         row.status, row.reason = "failed", _first_line(error)
@@ -211,7 +219,9 @@ def _report(
             "decoding": "greedy, no timestamps, end of text forbidden",
             "features": "not included",
         },
-        "rows": [entry for batch in plan.batches for entry in _entries([r for r in rows if r.batch == batch], plan)],
+        "rows": [
+            entry for batch in plan.batches for entry in _entries([r for r in rows if r.batch == batch], plan)
+        ],
     }
 
 
@@ -226,6 +236,7 @@ def _entries(rows: list[Row], plan: Plan) -> list[dict[str, Any]]:
 def _entry(row: Row, ours: Row | None, reference: Row | None, tokens: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": row.name,
+        "package": row.package,
         "version": row.version,
         "dtype": row.dtype,
         "batch": row.batch,
@@ -266,7 +277,9 @@ def _same(row: Row, reference: Row | None) -> float | None:
     if row.ids is None or reference is None or reference.ids is None:
         return None
     pairs = [
-        pair for mine, theirs in zip(row.ids, reference.ids, strict=True) for pair in zip(mine, theirs, strict=True)
+        pair
+        for mine, theirs in zip(row.ids, reference.ids, strict=True)
+        for pair in zip(mine, theirs, strict=True)
     ]
     return sum(a == b for a, b in pairs) / len(pairs)
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from literatim import hub
+from literatim.bench.environment import fingerprint
 from literatim.bench.needs import need
 from literatim.errors import AudioNotFound, LiteratimError, OptionError
 
@@ -143,7 +145,9 @@ def beside(audio: Path) -> Path:
         file = audio.with_suffix(suffix)
         if file.is_file():
             return file
-    raise AudioNotFound(f"{audio} has no {audio.stem}.txt or {audio.stem}.json beside it; name one by --reference")
+    raise AudioNotFound(
+        f"{audio} has no {audio.stem}.txt or {audio.stem}.json beside it; name one by --reference"
+    )
 
 
 def read_reference(path: Path) -> Reference:
@@ -156,10 +160,14 @@ def read_reference(path: Path) -> Reference:
             return Reference(content, None)
         found = json.loads(content)
     except ValueError as error:  # not UTF-8, or not JSON
-        raise OptionError(f"the reference {path} cannot be read ({error}); it must be UTF-8 text or JSON") from error
+        raise OptionError(
+            f"the reference {path} cannot be read ({error}); it must be UTF-8 text or JSON"
+        ) from error
     text = found.get("text") if isinstance(found, dict) else None
     if not isinstance(text, str):
-        raise OptionError(f"the reference {path} has no text; a JSON reference is an object with the key text")
+        raise OptionError(
+            f"the reference {path} has no text; a JSON reference is an object with the key text"
+        )
     return Reference(text, found.get("language"))
 
 
@@ -204,4 +212,24 @@ def total(results: Iterable[Result]) -> dict[str, Any]:
         "seconds": seconds,
         "rtfx": duration / seconds if seconds else None,
         "scores": scores,
+    }
+
+
+def summary(
+    model: str, recognizer: Recognizer, results: list[Result], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """The report that `--out` writes."""
+    device, dtype = str(recognizer.device), str(recognizer.dtype).removeprefix("torch.")
+    bundled = model in hub.BUNDLED
+    return {
+        "schema": 1,
+        "kind": "wer",
+        "model": model if bundled or not Path(model).exists() else Path(model).name,
+        "weights": "bundled" if bundled else "given",
+        "device": device,
+        "dtype": dtype,
+        "environment": fingerprint(device, [dtype], ["torch", "transformers", "jiwer", "av", "soxr"]),
+        "settings": settings,
+        "files": [result.to_dict() for result in results],
+        "total": total(results),
     }

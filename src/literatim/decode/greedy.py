@@ -50,35 +50,69 @@ class Decoded:
         return self.sum_logprob / (len(self.tokens) + 1)
 
 
-def greedy(step: Step, prompts: Prompts, rules: Rules, no_speech: int | None, most: Tensor) -> list[Decoded]:
-    """Decode until each row has ended or has as many new tokens as `most` (B,) allows it."""
+def greedy(
+    step: Step,
+    prompts: Prompts,
+    rules: Rules,
+    no_speech: int | None,
+    most: Tensor,
+    exact: Callable[[], Tensor] | None = None,
+) -> list[Decoded]:
+    """Decode until each row has ended or has as many new tokens as `most` (B,) allows it.
+
+    Where `step` gives single tokens' logits that are right for the choice but not for its probability, `exact` gives
+    them in full (B, V) afterwards, one step after the other.
+    """
     rows, longest = prompts.tokens.shape
-    device = prompts.tokens.device
-    lengths = prompts.lengths
+    device, lengths = prompts.tokens.device, prompts.lengths
     wanted = torch.stack([prompts.sot, lengths - 1], 1)
     logits = step(prompts.tokens, torch.zeros_like(lengths), longest, wanted)  # (B, 2, V)
     silence = _no_speech(logits[:, 0], no_speech)
-    scores = logits[:, 1]
-    state = RowState.start(rows, rules, device)
-    longest_row = int(most.max())
-    chosen = torch.full((rows, longest_row), rules.eot, device=device)
+    scores, state = logits[:, 1], RowState.start(rows, rules, device)
+    chosen = torch.full((rows, int(most.max())), rules.eot, device=device)
+    tally = _Tally(torch.zeros(rows, device=device), rules)
     ended = torch.zeros(rows, dtype=torch.bool, device=device)
-    total = torch.zeros(rows, device=device)
     last = (prompts.lengths + most - 2).clamp(min=0)  # a row that ended at its limit has no place after it
     only = torch.zeros((rows, 1), dtype=torch.long, device=device)
-    for index in range(longest_row):
+    for index in range(chosen.shape[1]):
         scores = apply(scores, state, rules)
-        best, token = scores.max(-1)
-        total += torch.where(ended, 0.0, best - scores.logsumexp(-1))
-        token = torch.where(ended, rules.eot, token)
+        token = torch.where(ended, rules.eot, scores.argmax(-1))
         chosen[:, index] = token
+        if index == 0 or exact is None:
+            tally.add(scores, token, ended)
+        else:
+            tally.postpone(state, token, ended)
         ended = ended | (token == rules.eot) | (most <= index + 1)
         if bool(ended.all()):  # the one wait for the device in a step
             break
         state = state.after(token, rules)
         scores = step(token[:, None], torch.minimum(lengths, last), longest + index + 1, only)[:, 0]
         lengths = torch.where(ended, lengths, lengths + 1)
-    return _results(chosen, total, silence, rules.eot)
+    if exact is not None:
+        tally.catch_up(exact)
+    return _results(chosen, tally.total, silence, rules.eot)
+
+
+class _Tally:
+    """Sums the log-probabilities (B,) of the chosen tokens among those the rules allow."""
+
+    def __init__(self, total: Tensor, rules: Rules) -> None:
+        self.total, self._rules = total, rules
+        self._open: list[tuple[RowState, Tensor, Tensor]] = []
+
+    def add(self, scores: Tensor, token: Tensor, ended: Tensor) -> None:
+        """Count one step; a row that had ended counts nothing."""
+        chosen = scores.gather(1, token[:, None])[:, 0]
+        self.total = self.total + torch.where(ended, 0.0, chosen - scores.logsumexp(-1))
+
+    def postpone(self, state: RowState, token: Tensor, ended: Tensor) -> None:
+        """Remember a step whose logits are to come."""
+        self._open.append((state, token, ended))
+
+    def catch_up(self, exact: Callable[[], Tensor]) -> None:
+        """Count the steps that were put off."""
+        for state, token, ended in self._open:
+            self.add(apply(exact(), state, self._rules), token, ended)
 
 
 def detect_language(step: Step, rows: int, sot: int, languages: Tensor) -> Tensor:

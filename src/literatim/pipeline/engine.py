@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from literatim import device as devices
 from literatim.audio import mel
-from literatim.decode.greedy import Decoded, Prompts, Step, detect_language, greedy
+from literatim.decode.greedy import Decoded, Prompts, detect_language, greedy
 from literatim.decode.rules import Rules
+from literatim.models.screen import Screen
 from literatim.models.whisper import DecoderCache, Whisper
 from literatim.options import TranscribeOptions
+from literatim.pipeline.steps import FullStep, ScreenedStep
 from literatim.text.tokenizer import WhisperTokenizer
 
-CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
+SCREENED = 4_000_000  # entries of an output matrix from which the int8 screen is faster; the smaller ones stay in cache
 
 
 class Engine:
@@ -26,6 +29,7 @@ class Engine:
         self.config = model.config
         self.device = model.decoder.positions.device
         self._cache: DecoderCache | None = None
+        self._screen = self._make_screen()
         ids = list(tokenizer.languages.values())
         self._languages = torch.tensor(ids, dtype=torch.long, device=self.device)
 
@@ -46,21 +50,26 @@ class Engine:
         return Rules.make(self.config.vocab_size, tokenizer.eot, suppress, first, stamps, self.device)
 
     @torch.inference_mode()
-    def listen(self, windows: Sequence[Tensor]) -> Step:
+    def listen(self, windows: Sequence[Tensor]) -> FullStep:
         """Encode windows (each (M, T)) into the cache: the step function that decodes them."""
-        rows = len(windows)
-        batch = torch.stack(list(windows)).to(self.device, self.model.encoder.positions.dtype)  # (B, M, T)
-        cache = self._rows(rows)
-        self.model.decoder.listen(self.model.encoder(batch), cache)
+        cache = self._rows(len(windows))
+        self._encode(torch.stack(list(windows)), cache)
+        return FullStep(self.model.decoder, cache)
 
-        def step(tokens: Tensor, lengths: Tensor, limit: int, wanted: Tensor) -> Tensor:
-            bound = min(-(-limit // CACHE_BLOCK) * CACHE_BLOCK, cache.size)
-            hidden = self.model.decoder(tokens, lengths, cache, bound)  # (B, K, D)
-            if tokens.shape[1] > 1:
-                hidden = hidden.gather(1, wanted[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, P, D)
-            return self.model.decoder.logits(hidden)
+    def _encode(self, mel: Tensor, cache: DecoderCache) -> None:
+        """(B, M, T) into the cache. On a CPU row by row: one window fills the cores, and its data their caches."""
+        batch = mel.to(self.device, self.model.encoder.positions.dtype)
+        size = 1 if self.device.type == "cpu" else len(batch)
+        for start in range(0, len(batch), size):
+            rows = slice(start, start + size)
+            self.model.decoder.listen(self.model.encoder(batch[rows]), cache, rows)
 
-        return step
+    def _make_screen(self) -> Screen | None:
+        """Where reading the output matrix is most of a step: on a CPU that multiplies int8 fast."""
+        decoder = self.model.decoder
+        weight = decoder.tokens.weight if decoder.head is None else decoder.head
+        worth = weight.numel() >= SCREENED and devices.multiplies_int8(self.device)
+        return Screen(weight, self.tokenizer.eot) if worth else None
 
     def _rows(self, rows: int) -> DecoderCache:
         """A cache of exactly `rows` rows, views of one that grows to the largest batch seen."""
@@ -70,18 +79,21 @@ class Engine:
         return self._cache.first(rows)
 
     @torch.inference_mode()
-    def languages(self, step: Step, rows: int) -> list[tuple[str, float]]:
+    def languages(self, step: FullStep) -> list[tuple[str, float]]:
         """Each row's likeliest language and its probability among the languages."""
-        probabilities = detect_language(step, rows, self.tokenizer.sot, self._languages)
+        probabilities = detect_language(step, step.rows, self.tokenizer.sot, self._languages)
         best, index = probabilities.max(-1)
         codes = list(self.tokenizer.languages)
         return [(codes[at], float(p)) for at, p in zip(index.tolist(), best.tolist(), strict=True)]
 
     @torch.inference_mode()
-    def decode(self, step: Step, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None) -> list[Decoded]:
+    def decode(self, step: FullStep, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None) -> list[Decoded]:
         """Greedy decoding of the rows; by default half the context, as openai/whisper's `sample_len`."""
         context = self.config.target_positions
         rows = [min(most or context // 2, context - len(prompt) + 1) for prompt in prompts]
         limits = torch.tensor(rows, device=self.device)
         batch = Prompts.make(prompts, self.tokenizer.sot, self.device)
-        return greedy(step, batch, rules, self.tokenizer.no_speech, limits)
+        if self._screen is None:
+            return greedy(step, batch, rules, self.tokenizer.no_speech, limits)
+        screened = ScreenedStep(step, self._screen, rules.suppressed)
+        return greedy(screened, batch, rules, self.tokenizer.no_speech, limits, screened.exact)

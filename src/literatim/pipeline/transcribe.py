@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from literatim.audio import mel
-from literatim.decode.greedy import Decoded, Step
+from literatim.decode.greedy import Decoded
 from literatim.decode.rules import Rules
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.steps import FullStep
 from literatim.pipeline.windows import Walk, Window
 from literatim.types import Segment
 
@@ -86,10 +87,10 @@ def _windows(engine: Engine, tracks: list[Track], rules: Rules, options: Transcr
         yield Progress(track, segments, track.walk.window is None)
 
 
-def _find_languages(engine: Engine, step: Step, tracks: list[Track]) -> None:
+def _find_languages(engine: Engine, step: FullStep, tracks: list[Track]) -> None:
     if all(track.language is not None for track in tracks):
         return
-    found = engine.languages(step, len(tracks))
+    found = engine.languages(step)
     for track, (language, probability) in zip(tracks, found, strict=True):
         if track.language is None:
             track.language, track.language_probability = language, probability

@@ -125,7 +125,7 @@ class Composer:
                 window.segments.append(place(spoken, at, len(power), tempo))
                 window.phonemes.append(spoken.phonemes)
                 at += len(power) + rng.randint(8, 60)
-            elif phase.whole and at < phase.frames - 60 and rng.random() < 0.35:
+            elif phase.whole and at < phase.frames - 60 and at + len(power) > phase.frames and rng.random() < 0.35:
                 self._cut(window, place(spoken, at, len(power), tempo), power)
         return window
 

@@ -1,0 +1,28 @@
+"""When two transcripts are the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from literatim.types import Transcript
+
+MEASURED = ("avg_logprob", "no_speech_prob", "compression_ratio")
+
+
+def same(found: Transcript | None, expected: Transcript | None) -> None:
+    """Everything that was decided is the same; what was measured is as near as sums in another order are."""
+    assert found is not None
+    assert expected is not None
+    assert found.text == expected.text
+    assert (found.language, found.speakers, found.warnings) == (
+        expected.language,
+        expected.speakers,
+        expected.warnings,
+    )
+    assert found.duration == expected.duration
+    assert found.language_probability == pytest.approx(expected.language_probability, abs=1e-4)
+    decided = [(s.id, s.seek, s.start, s.end, s.tokens, s.text, s.speaker) for s in found.segments]
+    assert decided == [(s.id, s.seek, s.start, s.end, s.tokens, s.text, s.speaker) for s in expected.segments]
+    for name in MEASURED:
+        values = [getattr(segment, name) for segment in expected.segments]
+        assert [getattr(segment, name) for segment in found.segments] == pytest.approx(values, abs=1e-4)
