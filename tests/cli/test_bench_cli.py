@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("recordings") / "talk.wav"
-    file.write_bytes(wav(babble(1, 1.5, seed=2)[0]))
+    file.write_bytes(wav((babble(1, 1.5, seed=2)[0] * 32767).astype("<i2").tobytes()))
     return file
 
 

@@ -192,10 +192,10 @@ OpenaiPairs = dict[str, tuple[Recognizer, Any]]
 @pytest.mark.parametrize("conditioned", [False, True])
 @pytest.mark.parametrize("name", OPENAI_SHAPES)
 def test_segments_are_those_of_openai_whisper(name: str, conditioned: bool, openai_pairs: OpenaiPairs) -> None:
-    samples = sound(95.03, 3)
+    samples = sound(95.03 if name == "narrow" else 62.03, 3)
     ours, theirs = both_ways(openai_pairs[name], samples, condition_on_previous_text=conditioned)
     check(ours, theirs, len(samples) / RATE)
-    assert len({segment.seek for segment in ours}) >= 3
+    assert len({segment.seek for segment in ours}) >= (3 if name == "narrow" else 2)
 
 
 def test_an_initial_prompt_is_openai_whispers(openai_pairs: OpenaiPairs) -> None:
@@ -214,7 +214,7 @@ def test_text_without_timestamps_is_openai_whispers(openai_pairs: OpenaiPairs) -
 @pytest.mark.parametrize("with_logprob", [False, True])
 def test_silent_windows_are_skipped_as_by_openai_whisper(with_logprob: bool, openai_pairs: OpenaiPairs) -> None:
     """Thresholds between what was measured, so that some windows are skipped and some are not."""
-    pair, samples = openai_pairs["narrow"], sound(95.03, 3)
+    pair, samples = openai_pairs["narrow"], sound(85.03, 3)
     plain: dict[str, Any] = {"condition_on_previous_text": False, "suppress_tokens": SPOKEN}
     every = transcribe(pair[0], samples, logprob_threshold=None, **plain)
     quiet = sorted({segment.no_speech_prob for segment in every})

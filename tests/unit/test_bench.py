@@ -350,11 +350,11 @@ def test_no_new_round_begins_after_the_time_is_up() -> None:
 
 def test_eight_bit_peers_are_compared_with_our_fastest() -> None:
     def row(name: str, dtype: str, total: float) -> speed.Row:
-        return speed.Row(name, name, "1", dtype, 1, ids=[[1, 2]], turns=[peers.Turn(0.0, total)])
+        return speed.Row(name, name, "1", dtype, 1, ids=[[1, 2]], turns=[peers.Turn(total / 2, total)])
 
     rows = [row("literatim", "float32", 4.0), row("literatim", "bfloat16", 2.0), row("x", "int8", 1.0)]
     entry = speed._entries(rows, speed.Plan("micro", tokens=2))[2]
-    assert entry["ours_to_this"] == {"ours": "literatim bfloat16", "encoder": 0.0, "total": 2.0, "token": 2.0}
+    assert entry["ours_to_this"] == {"ours": "literatim bfloat16", "encoder": 2.0, "total": 2.0, "token": 2.0}
 
 
 def test_differing_tokens_fail_in_float32_only() -> None:

@@ -43,7 +43,7 @@ class TestRecordings:
         assert sum(file.stat().st_size for file in files[0].parent.iterdir()) < 3 * MIB
 
     def test_names_that_are_not_there(self):
-        with pytest.raises(AudioNotFound, match="meeting.flac"):
+        with pytest.raises(AudioNotFound, match=r"meeting\.flac"):
             demo.recording_path("symphony")
         with pytest.raises(ModelNotFound, match="nothing"):
             demo.model_path("nothing")
@@ -63,7 +63,7 @@ class TestRecordings:
     def test_sentences_fit_a_window_and_follow_each_other(self, recording):
         segments = reference(recording)["segments"]
         assert all(0 < segment["end"] - segment["start"] <= 7.4 for segment in segments)
-        assert all(0.24 < b["start"] - a["end"] for a, b in pairwise(segments))
+        assert all(b["start"] - a["end"] > 0.24 for a, b in pairwise(segments))
 
     def test_words_fill_their_sentence(self, recording):
         for segment in reference(recording)["segments"]:
@@ -76,7 +76,7 @@ class TestRecordings:
     @pytest.mark.parametrize("name", ["meeting", "vergadering"])
     def test_nothing_is_heard_between_the_sentences(self, name):
         path = demo.recording_path(name)
-        samples, silent = decode(path).samples[0], np.ones(0, bool)
+        samples = decode(path).samples[0]
         silent = np.ones(len(samples), bool)
         for segment in reference(path)["segments"]:
             first, last = (round(segment[side] * 16_000) for side in ("start", "end"))

@@ -53,7 +53,7 @@ def test_a_device_by_number(there: dict[str, int]) -> None:
     there["cuda"] = 2
     assert devices.pick("cuda") == torch.device("cuda", 0)
     assert devices.pick("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="cuda:2 is not there.*2 cuda devices found"):
+    with pytest.raises(DeviceError, match=r"cuda:2 is not there.*2 cuda devices found"):
         devices.pick("cuda:2")
 
 
@@ -102,7 +102,7 @@ def test_a_dtype_asked_for_is_taken(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["int8", "half", "float64", "", "Float32"])
 def test_a_dtype_that_is_unknown_is_refused_not_replaced(name: str) -> None:
-    with pytest.raises(OptionError, match="dtype .* is unknown; choose one of auto, float32"):
+    with pytest.raises(OptionError, match=r"dtype .* is unknown; choose one of auto, float32"):
         devices.dtype_of(name, torch.device("cpu"))
 
 

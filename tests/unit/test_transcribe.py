@@ -30,6 +30,7 @@ from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.transcribe import compression_ratio, is_silent
 from literatim.types import Segment, Transcript
+from reference.languages import tell_apart
 from reference.transcripts import same
 from whisper_builders import WEIGHTS, edit, random_whisper_folder, rewrite
 
@@ -175,7 +176,7 @@ def test_on_segment_is_called_with_every_segment(recognizer: Recognizer) -> None
 
 def test_the_shortest_recording(recognizer: Recognizer) -> None:
     assert recognizer.transcribe(sound(0.1), language="en").duration == pytest.approx(0.1)
-    with pytest.raises(AudioContentError, match="at least 0.1 s"):
+    with pytest.raises(AudioContentError, match=r"at least 0\.1 s"):
         recognizer.transcribe(sound(0.1)[:-1], language="en")
 
 
@@ -225,7 +226,7 @@ def test_translate_is_asked_of_the_model(recognizer: Recognizer, watch: Watch) -
 
 
 def test_the_language_is_the_one_transformers_detects(tmp_path: Path) -> None:
-    folder = random_whisper_folder(tmp_path, 12, languages=("en", "nl", "de", "fr", "fy"))
+    folder = tell_apart(random_whisper_folder(tmp_path, 12), sound(WINDOW, 0), sound(WINDOW, 1))
     recognizer = load(folder, device="cpu")
     model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
@@ -243,7 +244,7 @@ def test_the_language_is_the_one_transformers_detects(tmp_path: Path) -> None:
         assert found.language == list(languages)[int(logits.argmax())]
         assert found.language_probability == pytest.approx(float(logits.softmax(-1).max()), abs=1e-4)
         heard.add(found.language)
-    assert len(heard) > 1
+    assert heard == {"en", "nl"}
 
 
 def test_the_language_is_detected_once(recognizer: Recognizer, watch: Watch) -> None:

@@ -101,12 +101,14 @@ def _values(name: str, like: Tensor, random: torch.Generator) -> Tensor:
     if "norm" in name:
         return 0.1 * noise + (1.0 if name.endswith("weight") else 0.0)
     if name.endswith("bias"):
-        return 0.1 * noise
+        return 0.2 * noise
     if "embed_positions" in name:
-        return 0.5 * noise
+        return 0.7 * noise
     if "embed_tokens" in name:
         return noise * _LOGIT_SPREAD / math.sqrt(like.shape[1])
-    return noise / math.sqrt(like[0].numel())
+    # attention that picks, and a front end that reacts: else all windows would sound alike
+    gain = 2.0 if any(part in name for part in ("q_proj", "k_proj", "conv")) else 1.0
+    return gain * noise / math.sqrt(like[0].numel())
 
 
 def _vocabulary(shape: Shape) -> dict[str, int]:

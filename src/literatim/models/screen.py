@@ -22,7 +22,8 @@ class Screen:
     def __init__(self, weight: Tensor, text: int) -> None:
         self._weight, self._text = weight, text
         self._rest = weight[text:].float()
-        codes, scales, errors, norms = zip(*(_quantise(part) for part in weight[:text].split(CHUNK)), strict=True)
+        parts = torch.split(weight[:text], CHUNK)
+        codes, scales, errors, norms = zip(*(_quantise(part) for part in parts), strict=True)
         self._codes = torch.cat(codes).t()  # (D, text), the layout of torch's own int8 linear
         self._scales = torch.cat(scales).t()  # (1, text)
         # |x.w - x'.w'| <= |x| |w - w'| + |x - x'| |w'|, with the largest of the rows

@@ -205,14 +205,14 @@ class Run:
         """Since the start of this run."""
         return (time.monotonic() - self.began) / 60
 
-    def update(self, batch: dict[str, torch.Tensor], ctc_weight: float) -> None:
+    def update(self, batch: dict[str, torch.Tensor]) -> None:
         """One optimiser step."""
         given, learner = self.given, self.learner
         share = rate_at(self.step, self.minutes(), given.minutes, given.decay)
         for group in learner.optimiser.param_groups:
             group["lr"] = given.rate * share
         cross, ctc, aside, accuracy = losses(learner, batch, self.attention)
-        torch.autograd.backward((1 - ctc_weight) * cross + ctc_weight * ctc + given.guidance * aside)
+        torch.autograd.backward((1 - given.ctc) * cross + given.ctc * ctc + given.guidance * aside)
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         learner.optimiser.step()
         learner.optimiser.zero_grad(set_to_none=True)
@@ -255,9 +255,8 @@ def train(given: argparse.Namespace) -> None:
     run, until = Run(learner, given), 0.0
     for phase in (*FIRST, LAST)[given.phase :]:
         until = min(given.minutes, until + phase.minutes)
-        ctc_weight = 0.1 if given.decay else 0.4
         for batch in DataLoader(Batches(composer, phase), batch_size=None, num_workers=1, prefetch_factor=6):
-            run.update(batch, ctc_weight)
+            run.update(batch)
             run.record()
             if run.minutes() >= until:
                 break
@@ -277,6 +276,7 @@ def main() -> None:
     parser.add_argument("--phase", type=int, default=0, help="of the curriculum to begin with: 0, 1 or 2")
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--encoder-only", action="store_true", help="resume the encoder, with a fresh decoder")
+    parser.add_argument("--ctc", type=float, default=0.4, help="weight of the phoneme loss; the rest is cross-entropy")
     parser.add_argument("--guidance", type=float, default=0.2, help="weight of the attention loss")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
