@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-slow lint bench clean
+.PHONY: help run test test-slow lint bench demo-model clean
 
 help:
 	@echo "make run | test | test-slow | lint | bench | clean"
@@ -37,6 +37,21 @@ lint: $(MARK)-lint
 
 bench: $(MARK)-bench
 	@$(BIN)/literatim bench speed
+
+# The bundled model from nothing: some hours, 6 GB under build/, and espeak-ng (apt-get install espeak-ng).
+DEMO := src/literatim/demo/demo
+FIT := $(BIN)/python -m literatim.train.fit build/corpus
+demo-model: $(MARK)-test
+	$(BIN)/python -m literatim.train.corpus build/corpus --hours-english 60 --hours-dutch 36
+	$(FIT) build/two --layers 2 --minutes 20
+	$(FIT) build/four --layers 4 --phase 2 --resume build/two/checkpoint.pt --minutes 25
+	$(FIT) build/last --layers 4 --phase 3 --resume build/four/checkpoint.pt --minutes 37 --decay 37 --ctc 0.25 --guidance 0.1
+	$(BIN)/python -m literatim.train.export build/last/checkpoint.pt build/last/bpe.json $(DEMO)
+	$(BIN)/python -m literatim.train.alignment $(DEMO)
+	$(BIN)/python -m literatim.train.recordings src/literatim/demo/recordings
+	$(BIN)/python -m literatim.train.evaluate $(DEMO) --out $(DEMO)/evaluation.json
+	$(BIN)/literatim bench wer --model demo --out $(DEMO)/recordings.json
+	$(BIN)/python -m literatim.train.card $(DEMO)
 
 clean:
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

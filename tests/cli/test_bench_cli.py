@@ -72,9 +72,7 @@ def test_wer_of_a_recording(literatim: Any, model: Path, recording: Path, tmp_pa
     assert (code, scores["none"]["wer"], scores["none"]["cer"]) == (0, 0.0, 0.0)
 
 
-def test_wer_goes_on_where_a_file_cannot_be_used(
-    literatim: Any, model: Path, recording: Path, tmp_path: Path
-) -> None:
+def test_wer_goes_on_where_a_file_cannot_be_used(literatim: Any, model: Path, recording: Path, tmp_path: Path) -> None:
     (tmp_path / "talk.wav").write_bytes(recording.read_bytes())
     (tmp_path / "talk.txt").write_text("one two")
     (tmp_path / "alone.wav").write_bytes(recording.read_bytes())
@@ -105,12 +103,8 @@ def test_wer_of_the_bundled_recordings(
     assert set(found["files"][0]["scores"]) == {"none", "basic"}  # Dutch: no English rules
 
 
-def test_wer_could_not_run(
-    literatim: Any, model: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (
-        literatim("bench", "wer", recording, "--model", model, "--reference", "a", "--reference", "b")[0] == 2
-    )
+def test_wer_could_not_run(literatim: Any, model: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert literatim("bench", "wer", recording, "--model", model, "--reference", "a", "--reference", "b")[0] == 2
     assert literatim("bench", "wer", "--reference", "a")[0] == 2
     assert literatim("bench", "wer", recording, "--model", "/no/such/folder")[0] == 2
     monkeypatch.setitem(sys.modules, "jiwer", None)
@@ -181,9 +175,7 @@ def test_plain_and_rich_tables_are_shown(
     heard = tmp_path / "heard.txt"
     heard.write_text("one")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    _, out, err = literatim(
-        "bench", "wer", recording, "--model", model, "--reference", heard, "--language", "nl"
-    )
+    _, out, err = literatim("bench", "wer", recording, "--model", model, "--reference", heard, "--language", "nl")
     assert out == ""
     assert "┃" in err
 

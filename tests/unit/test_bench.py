@@ -147,9 +147,7 @@ def test_run_goes_on_after_a_failure_and_keeps_english_rules_for_english(tmp_pat
     assert dutch.scores["basic"].wer == 0.0
     whole = wer.total([dutch, english])
     assert whole["scores"]["english"]["recordings"] == 1
-    assert whole["scores"]["basic"]["wer"] == pytest.approx(
-        2 / 3
-    )  # of "good morning": one replaced, one lost
+    assert whole["scores"]["basic"]["wer"] == pytest.approx(2 / 3)  # of "good morning": one replaced, one lost
     assert whole["duration"] == 20.0
     found = wer.summary("demo", FakeRecognizer(), [dutch, english], {"spellings": 0})  # type: ignore[arg-type]
     assert (found["weights"], found["dtype"], found["device"]) == ("bundled", "float32", "cpu")
@@ -248,9 +246,7 @@ def test_report_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         else:
             assert row["status"] == "measured"
             assert row["repeats"] == len(row["samples_ms"]["total"]) == 2
-    assert all(
-        row["same_tokens"] == 1.0 for row in found["rows"] if row["dtype"] == "float32" and "repeats" in row
-    )
+    assert all(row["same_tokens"] == 1.0 for row in found["rows"] if row["dtype"] == "float32" and "repeats" in row)
     assert speed.differing(found) == []
     text = report.speed_table(found).plain()
     assert "faster-whisper bfloat16, batch 1 and 2: absent" in text
@@ -331,9 +327,7 @@ def test_what_a_peer_cannot_do_is_a_row_with_a_reason(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Noted, "log", [], raising=False)
     for kind in (Broken, Short, Single):
         monkeypatch.setitem(peers.PEERS, kind.name, kind)
-    plan = speed.Plan(
-        "micro", (2,), ("float32",), ("broken", "short", "single"), tokens=4, repeats=1, threads=1
-    )
+    plan = speed.Plan("micro", (2,), ("float32",), ("broken", "short", "single"), tokens=4, repeats=1, threads=1)
     mine, broken, short, single = speed.run(plan)["rows"]
     assert mine["status"] == "measured"
     assert (broken["status"], broken["reason"]) == ("failed", "RuntimeError: out of luck")

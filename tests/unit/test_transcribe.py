@@ -203,9 +203,8 @@ def test_every_window_of_a_batch_is_encoded_once(language: str | None, recognize
     options = {"language": language, "without_timestamps": True, **ALL}
     outcomes = list(recognizer.transcribe_many(audios, batch_size=3, **options))
     assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3]
-    assert watch.encoded == watch.decodes
-    assert sum(watch.encoded) == 1 + 2 + 3 + 1  # windows of two seconds
-    assert max(watch.encoded) == 3
+    assert sum(watch.encoded) == sum(watch.decodes) == 1 + 2 + 3 + 1  # windows of two seconds
+    assert max(watch.decodes) == 3
 
 
 # languages and tasks

@@ -121,9 +121,7 @@ class Transformers(Runner):
     def _load(self) -> None:
         kind = import_module("transformers").WhisperForConditionalGeneration
         dtype = getattr(torch, self.dtype)
-        model = kind.from_pretrained(
-            self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
-        )
+        model = kind.from_pretrained(self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
         self._model = model.to(self.setup.device).eval()
         self._dtype = dtype
 
@@ -145,7 +143,10 @@ class Transformers(Runner):
             min_new_tokens=tokens,
             max_new_tokens=tokens,
         )
-        return [row[-tokens:] for row in output.tolist()]
+        # a row that it cut short, as it does after timestamps, is filled up with the end of text
+        end = self._model.generation_config.eos_token_id
+        rows: Ids = output[:, -tokens:].tolist()
+        return [row[: row.index(end)] if end in row else row for row in rows]
 
 
 class FasterWhisper(Runner):
@@ -216,9 +217,7 @@ class OpenVino(Runner):
         if self.dtype == "bfloat16" and not can_bf16:
             raise Unmeasurable("OpenVINO has no bfloat16 on this CPU")
         exported = _export(self.folder, self.setup.scratch / "openvino")
-        folder = (
-            _eight_bits(exported, self.setup.scratch / "openvino-int8") if self.dtype == "int8" else exported
-        )
+        folder = _eight_bits(exported, self.setup.scratch / "openvino-int8") if self.dtype == "int8" else exported
         precision = "f32" if self.dtype == "float32" or not can_bf16 else "bf16"
         hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": self.setup.threads}
         self._genai, self._pipeline = genai, genai.WhisperPipeline(str(folder), "CPU", **hints)

@@ -46,9 +46,7 @@ def wer_table(report: dict[str, Any]) -> Table:
             rows.append((entry["file"], name, *rates, *edits, f"{entry['rtfx']:.1f}"))
     columns = ("recording", "normaliser", "WER", "CER", "sub", "del", "ins", "words", "RTFx")
     notes = (f"English spellings known to the normaliser: {report['settings']['spellings']}",)
-    return Table(
-        f"{report['model']}, {report['dtype']} on {report['device']}", columns, tuple(rows), notes, texts=2
-    )
+    return Table(f"{report['model']}, {report['dtype']} on {report['device']}", columns, tuple(rows), notes, texts=2)
 
 
 def speed_table(report: dict[str, Any]) -> Table:
@@ -73,9 +71,7 @@ def _label(row: dict[str, Any]) -> str:
     """The runner with its version, and the package the version is of where that has another name."""
     version = row["version"] or "not installed"
     return (
-        f"{row['name']} {version}"
-        if row["package"] == row["name"]
-        else f"{row['name']} ({row['package']} {version})"
+        f"{row['name']} {version}" if row["package"] == row["name"] else f"{row['name']} ({row['package']} {version})"
     )
 
 

@@ -76,10 +76,10 @@ def run(plan: Plan, say: Say = lambda _: None) -> dict[str, Any]:
     """Measure, and return the report that `--out` writes. Raises OptionError, ModelNotFound, DeviceError."""
     device = devices.pick(plan.device)
     threads = plan.threads or os.cpu_count() or 1
+    _check(plan)
     with tempfile.TemporaryDirectory(prefix="literatim-bench-") as scratch, _threads(threads):
         folder, bundled = _folder(plan, Path(scratch))
         config = WhisperConfig.from_dict(read_folder(folder).config)
-        _check(plan, config)
         setup = Setup(device, threads, Path(scratch))
         entries = [_enter(kind, dtype, folder, setup, say) for dtype in plan.dtypes for kind in _kinds(plan)]
         rows: list[Row] = []
@@ -102,8 +102,12 @@ def _folder(plan: Plan, scratch: Path) -> tuple[Path, bool]:
     return shapes.write(shapes.SHAPES[plan.shape], scratch / "model", plan.seed), False
 
 
-def _check(plan: Plan, config: WhisperConfig) -> None:
-    room = config.target_positions - PROMPT_TOKENS
+def _check(plan: Plan) -> None:
+    if plan.shape == "demo":
+        context = WhisperConfig.from_dict(read_folder(demo.model_path("demo")).config).target_positions
+    else:
+        context = shapes.SHAPES[plan.shape].context
+    room = context - PROMPT_TOKENS
     if plan.tokens > room:
         raise OptionError(f"--tokens {plan.tokens}: a model of shape {plan.shape} has room for {room}")
 
@@ -138,9 +142,7 @@ def _measure(plan: Plan, entries: list[_Entry], windows: Windows, until: float |
         name, package = entry.kind.name, entry.kind.package
         version = environment.version(package)
         rows.append(Row(name, package, version, entry.dtype, len(windows), entry.status, entry.reason))
-    active = [
-        (entry.runner, row) for entry, row in zip(entries, rows, strict=True) if entry.runner is not None
-    ]
+    active = [(entry.runner, row) for entry, row in zip(entries, rows, strict=True) if entry.runner is not None]
     for runner, row in active:
         say(f"batch {row.batch}: warming up {row.name} {row.dtype}")
         with _forgiving(runner, row):
@@ -219,9 +221,7 @@ def _report(
             "decoding": "greedy, no timestamps, end of text forbidden",
             "features": "not included",
         },
-        "rows": [
-            entry for batch in plan.batches for entry in _entries([r for r in rows if r.batch == batch], plan)
-        ],
+        "rows": [entry for batch in plan.batches for entry in _entries([r for r in rows if r.batch == batch], plan)],
     }
 
 
@@ -277,9 +277,7 @@ def _same(row: Row, reference: Row | None) -> float | None:
     if row.ids is None or reference is None or reference.ids is None:
         return None
     pairs = [
-        pair
-        for mine, theirs in zip(row.ids, reference.ids, strict=True)
-        for pair in zip(mine, theirs, strict=True)
+        pair for mine, theirs in zip(row.ids, reference.ids, strict=True) for pair in zip(mine, theirs, strict=True)
     ]
     return sum(a == b for a, b in pairs) / len(pairs)
 

@@ -145,9 +145,7 @@ def beside(audio: Path) -> Path:
         file = audio.with_suffix(suffix)
         if file.is_file():
             return file
-    raise AudioNotFound(
-        f"{audio} has no {audio.stem}.txt or {audio.stem}.json beside it; name one by --reference"
-    )
+    raise AudioNotFound(f"{audio} has no {audio.stem}.txt or {audio.stem}.json beside it; name one by --reference")
 
 
 def read_reference(path: Path) -> Reference:
@@ -160,14 +158,10 @@ def read_reference(path: Path) -> Reference:
             return Reference(content, None)
         found = json.loads(content)
     except ValueError as error:  # not UTF-8, or not JSON
-        raise OptionError(
-            f"the reference {path} cannot be read ({error}); it must be UTF-8 text or JSON"
-        ) from error
+        raise OptionError(f"the reference {path} cannot be read ({error}); it must be UTF-8 text or JSON") from error
     text = found.get("text") if isinstance(found, dict) else None
     if not isinstance(text, str):
-        raise OptionError(
-            f"the reference {path} has no text; a JSON reference is an object with the key text"
-        )
+        raise OptionError(f"the reference {path} has no text; a JSON reference is an object with the key text")
     return Reference(text, found.get("language"))
 
 
@@ -215,9 +209,7 @@ def total(results: Iterable[Result]) -> dict[str, Any]:
     }
 
 
-def summary(
-    model: str, recognizer: Recognizer, results: list[Result], settings: dict[str, Any]
-) -> dict[str, Any]:
+def summary(model: str, recognizer: Recognizer, results: list[Result], settings: dict[str, Any]) -> dict[str, Any]:
     """The report that `--out` writes."""
     device, dtype = str(recognizer.device), str(recognizer.dtype).removeprefix("torch.")
     bundled = model in hub.BUNDLED

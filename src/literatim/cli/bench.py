@@ -43,9 +43,7 @@ class _Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def __init__(self, known: tuple[str, ...], empty: str | None = None) -> None:
         self._known, self._empty = known, empty
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if value == self._empty:
             return ()
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
@@ -60,18 +58,14 @@ class _Sizes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     name = "numbers"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         parts = [part.strip() for part in value.split(",")]
         if not all(part.isdecimal() and int(part) for part in parts):
             self.fail(f"{value!r} is not a list of positive numbers such as 1,8", param, ctx)
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-_OUT = click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report (JSON) there."
-)
+_OUT = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report (JSON) there.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 
 
@@ -82,9 +76,7 @@ def bench() -> None:
 
 @bench.command()
 @click.argument("audio", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--model", help="Short name, Hugging Face id, folder or demo [default: demo for the bundled recordings]."
-)
+@click.option("--model", help="Short name, Hugging Face id, folder or demo [default: demo for the bundled recordings].")
 @click.option(
     "--reference",
     "references",
@@ -130,9 +122,7 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
             failed += 1
         else:
             results.append(outcome)
-    found = wer.summary(
-        name, recognizer, results, {"normalizer": values["normalizer"], "spellings": len(mapping)}
-    )
+    found = wer.summary(name, recognizer, results, {"normalizer": values["normalizer"], "spellings": len(mapping)})
     if results:
         _show(report.wer_table(found))
     _deliver(found, values["out"], values["as_json"])
@@ -151,9 +141,7 @@ def _cases(audio: tuple[Path, ...], references: tuple[Path, ...]) -> tuple[list[
         return [Case(file, file.with_suffix(".json")) for file in found], 0
     if references:
         if len(references) != len(audio):
-            raise OptionError(
-                f"{len(audio)} AUDIO and {len(references)} --reference; give one for each, in order"
-            )
+            raise OptionError(f"{len(audio)} AUDIO and {len(references)} --reference; give one for each, in order")
         return [Case(*pair) for pair in zip(audio, references, strict=True)], 0
     cases = []
     for file in audio:
@@ -165,25 +153,15 @@ def _cases(audio: tuple[Path, ...], references: tuple[Path, ...]) -> tuple[list[
 
 
 @bench.command()
-@click.option(
-    "--shape", type=_Shape(), default="tiny", show_default=True, help="Size of the model; demo: the bundled."
-)
+@click.option("--shape", type=_Shape(), default="tiny", show_default=True, help="Size of the model; demo: the bundled.")
 @click.option("--batch", type=_Sizes(), default="1,8", show_default=True, help="Windows decoded together.")
 @click.option(
     "--dtype", type=_Names(DTYPES), default="float32,bfloat16,int8", show_default=True, help="Of all runners."
 )
-@click.option(
-    "--peers", type=_Names(PEERS, "none"), default=",".join(PEERS), show_default=True, help="Or none."
-)
-@click.option(
-    "--tokens", type=click.IntRange(1), default=100, show_default=True, help="New tokens of each window."
-)
-@click.option(
-    "--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; medians are shown."
-)
-@click.option(
-    "--seconds", type=click.FloatRange(0), help="Begin no new round after so long; one is always made."
-)
+@click.option("--peers", type=_Names(PEERS, "none"), default=",".join(PEERS), show_default=True, help="Or none.")
+@click.option("--tokens", type=click.IntRange(1), default=100, show_default=True, help="New tokens of each window.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; medians are shown.")
+@click.option("--seconds", type=click.FloatRange(0), help="Begin no new round after so long; one is always made.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of every runner [default: all cores].")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, npu, mps or xpu.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights and the sound.")

@@ -1,6 +1,6 @@
 """The demo model's card, written from its evaluation: no number is typed by hand.
 
-    python -m literatim.train.card src/literatim/demo/demo
+python -m literatim.train.card src/literatim/demo/demo
 """
 
 from __future__ import annotations
@@ -56,18 +56,27 @@ capitals and punctuation; "timed" is with timestamps.
 By voice (WER): {by_voice}.
 
 "segments found" is the share of windows with the right number of segments; start and end are mean absolute errors
-there. Of {non_speech[windows]} windows of silence, noise, hum, tones and coughs {non_speech[found]:.1%} are taken for no
-speech ({kinds}); of the windows with speech at most {speech_lost:.2%} of a set. All numbers:
+there. Of {non_speech[windows]} windows of silence, noise, hum, tones and coughs {non_speech[found]:.1%} are taken for
+no speech ({kinds}); of the windows with speech at most {speech_lost:.2%} of a set. All numbers:
 [evaluation.json](evaluation.json).
+
+On the bundled recordings, read window by window with the language detected, `literatim bench wer` counts
+([recordings.json](recordings.json)):
+
+| recording | words | WER none | basic | english |
+|---|---|---|---|---|
+{recordings}
 
 Word times: the alignment heads of `generation_config.json` were trained towards the words' places (true word times are
 known for synthetic speech).{alignment}
 """
 
 
-def card(folder: Path, facts: dict[str, Any]) -> str:
-    """The card's text for a folder that holds `evaluation.json` and `model.safetensors`."""
-    result = json.loads((folder / "evaluation.json").read_text("utf-8"))
+def card(folder: Path) -> str:
+    """The card's text for a folder with evaluation.json, training.json, recordings.json and model.safetensors."""
+    result, facts, heard = (
+        json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("evaluation", "training", "recordings")
+    )
     found = result["sets"]
     table = [_row(language, kind, found[f"{language}-{kind}"]) for language in NAMES for kind in KINDS]
     size = (folder / "model.safetensors").stat().st_size
@@ -84,6 +93,7 @@ def card(folder: Path, facts: dict[str, Any]) -> str:
         windows=sets.WINDOWS,
         held_out=", ".join(voices.HELD_OUT),
         table="\n".join(table),
+        recordings="\n".join(_recording(item) for item in heard["files"]),
         by_voice="; ".join(_voices(language, found[f"{language}-templates"]) for language in NAMES),
         non_speech=result["non_speech"],
         kinds=", ".join(f"{kind} {share:.0%}" for kind, share in result["non_speech"]["found_by_kind"].items()),
@@ -105,16 +115,21 @@ def _row(language: str, kind: str, numbers: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _recording(item: dict[str, Any]) -> str:
+    scores = item["scores"]
+    rates = (f"{scores[name]['wer']:.1%}" if name in scores else "" for name in ("none", "basic", "english"))
+    return f"| {item['file']} | {scores['none']['words']} | {' | '.join(rates)} |"
+
+
 def _voices(language: str, numbers: dict[str, Any]) -> str:
     rates = ", ".join(f"{voice} {rate:.1%}" for voice, rate in numbers["wer_by_voice"].items())
     return f"{NAMES[language]}, trained templates: {rates}"
 
 
 def main() -> None:
-    """Write README.md into the folder, from its evaluation.json and training.json."""
+    """Write README.md into the folder."""
     folder = Path(sys.argv[1])
-    facts = json.loads((folder / "training.json").read_text("utf-8"))
-    (folder / "README.md").write_text(card(folder, facts), "utf-8")
+    (folder / "README.md").write_text(card(folder), "utf-8")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from literatim.train.corpus import N_MELS, Corpus, Spoken, log_power
 from literatim.train.vocabulary import IDS
 
 IGNORED = -100  # label of a position without loss
-MOST_TOKENS = 150
+MOST_TOKENS = 180
 
 
 @dataclass(frozen=True)
@@ -211,15 +211,20 @@ class Composer:
         labels = [(first_label, None), nothing, *body, (IDS.eot, None)]
         if not timestamps:
             labels[2] = nothing  # the caller forces <|notimestamps|>
-        prompt = self._prompt(window.language) if phase.whole and self._rng.random() < 0.25 else []
+        prompt = self._prompt(window.language, timestamps) if phase.whole and self._rng.random() < 0.35 else []
         return [*prompt, *start, *(token for token, _ in body)], [*([nothing] * len(prompt)), *labels]
 
-    def _prompt(self, language: str) -> list[int]:
-        """Text of windows before this one, as it is given to the decoder."""
+    def _prompt(self, language: str, timestamps: bool) -> list[int]:
+        """What was said in windows before this one, as the transcriber gives it to the decoder: with its timestamps."""
         ids: list[int] = []
-        for _ in range(self._rng.randint(1, 3)):
-            ids += self._encode(self._corpus[self._rng.choice(self._corpus.indices[language, False])].text)
-        return [IDS.startofprev, *ids[-60:]]
+        at = 0
+        for _ in range(self._rng.randint(1, 4)):
+            spoken = self._corpus[self._rng.choice(self._corpus.indices[language, False])]
+            begin = at + self._rng.randint(0, 80)
+            at = begin + len(spoken.power)
+            text = self._encode(spoken.text)
+            ids += [IDS.timestamp(begin % 800), *text, IDS.timestamp(at % 800)] if timestamps else text
+        return [IDS.startofprev, *ids[-self._rng.randint(20, 80) :]]
 
     def batch(self, phase: Phase) -> dict[str, torch.Tensor]:
         """A batch: `mel` (B, 80, F), `tokens` and `labels` (B, N), `spans` (B, N, 2) frames, -1 without,

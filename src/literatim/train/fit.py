@@ -30,7 +30,6 @@ from literatim.train.corpus import Corpus
 from literatim.train.vocabulary import IDS, WINDOW_SECONDS
 
 FRAMES = WINDOW_SECONDS * 100
-WARMUP_STEPS = 300
 FIRST = (
     Phase(minutes=3, frames=160, batch=12, utterances=1, free=0.8, augmented=False),
     Phase(minutes=3, frames=300, batch=8, utterances=1, free=0.7, augmented=False),
@@ -185,11 +184,11 @@ def losses(learner: Learner, batch: dict[str, torch.Tensor], attention: Attentio
     return cross, ctc, attention.loss(batch["spans"]), (logits.argmax(-1) == labels)[text].float().mean()
 
 
-def rate_at(step: int, minutes: float, total: float, decay: float) -> float:
-    """Share of the peak learning rate."""
-    if decay and minutes > total - decay:
-        return max(0.02, (total - minutes) / decay)
-    return min(1.0, (step + 1) / WARMUP_STEPS)
+def rate_at(step: int, minutes: float, given: argparse.Namespace) -> float:
+    """Share of the peak learning rate: a rise over the first steps, a fall over the last minutes."""
+    rise = min(1.0, (step + 1) / given.warmup)
+    left = given.minutes - minutes
+    return min(rise, max(0.02, left / given.decay)) if given.decay and left < given.decay else rise
 
 
 class Run:
@@ -208,7 +207,7 @@ class Run:
     def update(self, batch: dict[str, torch.Tensor]) -> None:
         """One optimiser step."""
         given, learner = self.given, self.learner
-        share = rate_at(self.step, self.minutes(), given.minutes, given.decay)
+        share = rate_at(self.step, self.minutes(), given)
         for group in learner.optimiser.param_groups:
             group["lr"] = given.rate * share
         cross, ctc, aside, accuracy = losses(learner, batch, self.attention)
@@ -271,6 +270,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=75)
     parser.add_argument("--decay", type=float, default=0, help="minutes at the end over which the rate falls")
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--warmup", type=int, default=300, help="steps in which the rate rises")
     parser.add_argument("--english", type=float, default=0.6, help="share of English windows")
     parser.add_argument("--layers", type=int, default=4, help="of the decoder")
     parser.add_argument("--phase", type=int, default=0, help="of the curriculum to begin with: 0, 1 or 2")
