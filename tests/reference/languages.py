@@ -20,10 +20,12 @@ def tell_apart(folder: Path, english: np.ndarray, dutch: np.ndarray) -> Path:
     ids = json.loads((folder / "generation_config.json").read_text())["lang_to_id"]
     sot = torch.tensor([[model.generation_config.decoder_start_token_id]])
     heard = []
+    size = 320 * model.config.max_source_positions
     for samples in (english, dutch):
-        features = extractor(samples, sampling_rate=16_000, return_tensors="pt").input_features
+        window = np.pad(samples, (0, max(0, size - len(samples))))[:size]  # its own length may be no whole second
+        features = extractor(window, sampling_rate=16_000, truncation=False, padding="longest", return_tensors="pt")
         with torch.no_grad():
-            heard.append(model.model(features, decoder_input_ids=sot).last_hidden_state[0, 0])
+            heard.append(model.model(features.input_features, decoder_input_ids=sot).last_hidden_state[0, 0])
     common, difference = heard[0] + heard[1], heard[0] - heard[1]
     # without its common part, the difference scores the one window above nothing and the other below
     direction = difference - (difference @ common) / (common @ common) * common

@@ -220,7 +220,14 @@ class TestComposer:
         prompts = [tokens[: tokens.index(IDS.sot)] for tokens, _ in examples(batches)]
         given = [prompt for prompt in prompts if prompt]
         assert 0 < len(given) < len(prompts)
-        assert all(prompt[0] == IDS.startofprev and max(prompt[1:]) < IDS.eot for prompt in given)
+        assert all(prompt[0] == IDS.startofprev for prompt in given)
+        said = {token for prompt in given for token in prompt[1:]}
+        assert all(token < IDS.eot or token >= IDS.timestamp_begin for token in said)
+        # as the transcriber gives them: with timestamps where the window is asked for with them, else without
+        for tokens, _ in examples(batches):
+            start = tokens.index(IDS.sot)
+            timed = any(token >= IDS.timestamp_begin for token in tokens[:start])
+            assert not (timed and IDS.no_timestamps in tokens)
 
     def test_the_first_label_is_the_language_or_silence(self, batches):
         kinds = set()

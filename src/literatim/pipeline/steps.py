@@ -27,7 +27,7 @@ class FullStep:
         """Hidden states (B, P, D) at the wanted ones of the positions fed."""
         bound = min(-(-limit // CACHE_BLOCK) * CACHE_BLOCK, self._cache.size)
         hidden: Tensor = self.decoder(tokens, lengths, self._cache, bound)  # (B, K, D)
-        if tokens.shape[1] == 1:
+        if tokens.shape[1] == wanted.shape[1] == 1:
             return hidden
         return hidden.gather(1, wanted[..., None].expand(-1, -1, hidden.shape[-1]))
 
@@ -46,7 +46,7 @@ class ScreenedStep:
 
     def __call__(self, tokens: Tensor, lengths: Tensor, limit: int, wanted: Tensor) -> Tensor:
         """Logits (B, P, V): exact where a token could be chosen."""
-        if tokens.shape[1] > 1:
+        if wanted.shape[1] > 1:
             return self._step(tokens, lengths, limit, wanted)
         state = self._step.hidden(tokens, lengths, limit, wanted)[:, 0]
         self._states.append(state)

@@ -114,13 +114,14 @@ def _take(
         return ()
     tokenizer = engine.tokenizer
     ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
-    pieces = track.walk.accept(result.tokens, tokenizer.timestamp_begin, tokenizer.decode)
+    pieces = track.walk.accept(result.tokens, tokenizer.timestamp_begin, tokenizer.decode, tokenizer.timestamp_end)
+    duration = len(track.samples) / mel.SAMPLE_RATE
     segments = tuple(
         Segment(
             id=len(track.segments) + offset,
             seek=window.seek,
-            start=round(piece.start, 3),
-            end=round(min(piece.end, len(track.samples) / mel.SAMPLE_RATE), 3),
+            start=round(min(piece.start, duration), 3),
+            end=round(min(piece.end, duration), 3),
             text=piece.text,
             tokens=piece.tokens,
             temperature=0.0,

@@ -33,18 +33,21 @@ class Window:
     frames: int
 
 
-def split(tokens: Sequence[int], window: Window, timestamp_begin: int) -> tuple[list[Piece], int]:
+def split(
+    tokens: Sequence[int], window: Window, timestamp_begin: int, timestamp_end: int | None = None
+) -> tuple[list[Piece], int]:
     """The segments that `tokens` of a window describe, and how many frames to go on by.
 
     Two timestamps in a row part two segments. When the last token is a lone timestamp, speech ends there and the
-    whole window is done; otherwise the next window starts where the last complete segment ended.
+    whole window is done; otherwise the next window starts where the last complete segment ended. Ids from
+    `timestamp_end` on were added to the vocabulary later and are words.
     """
-    stamps = [token >= timestamp_begin for token in tokens]
+    stamps = [timestamp_begin <= token and (timestamp_end is None or token < timestamp_end) for token in tokens]
     single_ending = stamps[-2:] == [False, True]
     cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
     begin = window.seek * FRAME_SECONDS
     if not cuts:
-        times = [token for token in tokens if token >= timestamp_begin]
+        times = [token for token, stamp in zip(tokens, stamps, strict=True) if stamp]
         # one closing timestamp other than the window's start tells where the only segment ends
         has_end = bool(times) and times[-1] != timestamp_begin
         last = times[-1] - timestamp_begin if has_end else None
@@ -95,11 +98,13 @@ class Walk:
         assert window is not None
         self._seek += window.frames
 
-    def accept(self, tokens: Sequence[int], timestamp_begin: int, text_of: TextOf) -> list[Piece]:
+    def accept(
+        self, tokens: Sequence[int], timestamp_begin: int, text_of: TextOf, timestamp_end: int | None = None
+    ) -> list[Piece]:
         """Take a window's tokens: its segments that hold text, and on to the next window."""
         window = self.window
         assert window is not None
-        pieces, advance = split(tokens, window, timestamp_begin)
+        pieces, advance = split(tokens, window, timestamp_begin, timestamp_end)
         # a closing timestamp at the window's very start would never move on
         self._seek += advance or window.frames
         heard = []
