@@ -89,7 +89,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Family]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(range(POOL)).flatmap(lambda all: st.integers(1, POOL).map(lambda some: all[:some])),
     way=st.integers(0, len(WAYS) - 1),
@@ -109,8 +109,8 @@ def test_many_recordings_are_each_alone(
 
 def test_all_recordings_in_one_batch(families: dict[str, Family]) -> None:
     """Fixed, so that it always runs: everything at once, eight rows with neighbours of every length."""
-    for family in families.values():
-        order = [*range(POOL), 3]
+    for name in ("plain", "distil", "long text"):
+        family, order = families[name], [*range(POOL), 3, 1]
         found = family.recognizer.transcribe_many([recording(number) for number in order], batch_size=8, **DEFAULTS)
         by_index = {outcome.index: outcome.transcript for outcome in found}
         for index, number in enumerate(order):

@@ -59,7 +59,7 @@ def recognizer(folder: Path) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def english_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_whisper_folder(tmp_path_factory.mktemp("english"), 4, multilingual=False)
+    return random_whisper_folder(tmp_path_factory.mktemp("english"), 5, multilingual=False)
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:

@@ -76,7 +76,7 @@ def frames_of(samples: torch.Tensor, start: int, count: int, n_mels: int) -> tor
 
 def maximum(samples: torch.Tensor, n_mels: int, block: int = 6000) -> float:
     """The largest `log_power` of a whole recording (S,), a minute at a time so that memory stays flat."""
-    total = max(1, -(-len(samples) // HOP_LENGTH))
+    total = -(-(len(samples) + N_FFT // 2) // HOP_LENGTH)  # frames that reach over the end hear it as well
     peaks = (frames_of(samples, at, min(block, total - at), n_mels).max() for at in range(0, total, block))
     return max(float(peak) for peak in peaks)
 

@@ -6,13 +6,14 @@ same prompt. Every name in NAMES has a class; one that cannot run here says why 
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -162,18 +163,11 @@ class FasterWhisper(Runner):
             raise Unmeasurable(f"CTranslate2 does not run on {kind}")
         if self.dtype not in library.get_supported_compute_types(kind):
             raise Unmeasurable(f"CTranslate2 has no {self.dtype} on this {kind}")
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        if config["max_source_positions"] != 1500 or config["vocab_size"] < 51864:
-            raise Unmeasurable("CTranslate2 takes only 30 s windows and Whisper's own vocabulary")
-        converted = self.setup.scratch / "ctranslate2"
-        if not converted.is_dir():
-            converters = import_module("ctranslate2.converters")
-            converters.TransformersConverter(str(self.folder)).convert(str(converted))
-        self._library, self._context, self._end = (
-            library,
-            config["max_target_positions"],
-            config["eos_token_id"],
-        )
+        config = _convertible(self.folder)
+        converter = import_module("ctranslate2.converters").TransformersConverter(str(self.folder))
+        converted = _once(self.setup.scratch / "ctranslate2", lambda path: converter.convert(str(path)))
+        self._library, self._end = library, config["eos_token_id"]
+        self.most_tokens = config["max_target_positions"] // 2
         threads = self.setup.threads
         self._model = library.models.Whisper(
             str(converted), kind, compute_type=self.dtype, intra_threads=threads, inter_threads=1
@@ -216,8 +210,10 @@ class OpenVino(Runner):
         can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.dtype == "bfloat16" and not can_bf16:
             raise Unmeasurable("OpenVINO has no bfloat16 on this CPU")
-        exported = _export(self.folder, self.setup.scratch / "openvino")
-        folder = _eight_bits(exported, self.setup.scratch / "openvino-int8") if self.dtype == "int8" else exported
+        _convertible(self.folder)
+        folder = _once(self.setup.scratch / "openvino", partial(_export, self.folder))
+        if self.dtype == "int8":
+            folder = _once(self.setup.scratch / "openvino-int8", partial(_eight_bits, folder))
         precision = "f32" if self.dtype == "float32" or not can_bf16 else "bf16"
         hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": self.setup.threads}
         self._genai, self._pipeline = genai, genai.WhisperPipeline(str(folder), "CPU", **hints)
@@ -262,22 +258,35 @@ def _prompt(folder: Path) -> list[int]:
     return [start, language, facts["task_to_id"]["transcribe"], facts["no_timestamps_token_id"]]
 
 
-def _export(folder: Path, target: Path) -> Path:
-    """Export once by optimum-intel, from a local folder and without the network."""
+def _once(target: Path, make: Callable[[Path], object]) -> Path:
+    """`target`, made by `make` unless it is there; a failure leaves nothing behind that looks finished."""
     if not target.is_dir():
-        export = import_module("optimum.exporters.openvino").main_export
-        task = "automatic-speech-recognition-with-past"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's tracer has dozens, meant for optimum's authors
-            export(str(folder), str(target), task=task, library_name="transformers", convert_tokenizer=True)
-        gc.collect()
+        unfinished = target.with_name(f"{target.name}-unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.rename(target)
     return target
 
 
-def _eight_bits(exported: Path, target: Path) -> Path:
+def _convertible(folder: Path) -> dict[str, Any]:
+    """config.json of a model with windows of 30 s, the only ones that both converters take."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config["max_source_positions"] != 1500:
+        raise Unmeasurable(f"its converter takes 30 s windows, not {config['max_source_positions'] / 50:g} s")
+    return config
+
+
+def _export(folder: Path, target: Path) -> None:
+    """By optimum-intel, from a local folder and without the network."""
+    export = import_module("optimum.exporters.openvino").main_export
+    task = "automatic-speech-recognition-with-past"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer has dozens, meant for optimum's authors
+        export(str(folder), str(target), task=task, library_name="transformers", convert_tokenizer=True)
+
+
+def _eight_bits(exported: Path, target: Path) -> None:
     """A copy with 8-bit weights, asymmetric by channel: what optimum-intel's `--weight-format int8` makes."""
-    if target.is_dir():
-        return target
     openvino, nncf = import_module("openvino"), import_module("nncf")
     shutil.copytree(exported, target, ignore=shutil.ignore_patterns("openvino_*coder_model.*"))
     for side in ("encoder", "decoder"):
@@ -285,7 +294,6 @@ def _eight_bits(exported: Path, target: Path) -> Path:
         model = openvino.Core().read_model(exported / name)
         model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
         openvino.save_model(model, target / name, compress_to_fp16=False)
-    return target
 
 
 def _streamer(genai: Any) -> Any:

@@ -60,7 +60,8 @@ def _word_starts(text: str, events: list[tuple[int, int]], trimmed: float, lengt
     known = {0: 0.0, count: length}
     for position, milliseconds in events:
         index = len(text[: position - 1].split()) if position > 1 else 0
-        if 0 < index < count:
+        late = text[position - 1 : position].isspace()  # now and then an event comes for a space, when the word is over
+        if 0 < index < count and not late:
             known[index] = min(length, max(0.0, milliseconds / 1000 - trimmed))
     return tuple(float(at) for at in np.interp(range(count), sorted(known), [known[key] for key in sorted(known)]))
 
