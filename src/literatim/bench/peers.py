@@ -105,7 +105,9 @@ class Literatim(Runner):
     def encode(self, windows: Windows) -> None:
         """The network's encoder; the keys and values made of its states belong to the decoder's time."""
         encoder = self._engine.model.encoder
-        encoder(windows.features.to(self.setup.device, encoder.positions.dtype))
+        features = windows.features.to(self.setup.device, encoder.positions.dtype)
+        for part in torch.split(features, 1 if self.setup.device.type == "cpu" else len(features)):  # as Engine does it
+            encoder(part)
 
     def run(self, windows: Windows, tokens: int) -> Ids:
         """As the pipeline does it."""

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from literatim import hub
 from literatim.bench.environment import fingerprint
 from literatim.bench.needs import need
@@ -163,6 +165,11 @@ def read_reference(path: Path) -> Reference:
     if not isinstance(text, str):
         raise OptionError(f"the reference {path} has no text; a JSON reference is an object with the key text")
     return Reference(text, found.get("language"))
+
+
+def warm_up(recognizer: Recognizer, options: dict[str, Any]) -> None:
+    """A second of silence, so that the first recording does not pay for what happens once."""
+    recognizer.transcribe(np.zeros(16_000, dtype=np.float32), **options)
 
 
 def run(

@@ -115,8 +115,10 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     wer.count("", "")  # a missing package shows now, not after an hour of work
     cases, failed = _cases(audio, values["references"])
     recognizer = load(name, **where, **chosen(LoadOptions, values))
+    options = {"language": values["language"]}
+    wer.warm_up(recognizer, options)
     results = []
-    for outcome in wer.run(recognizer, cases, rules, {"language": values["language"]}):
+    for outcome in wer.run(recognizer, cases, rules, options):
         if isinstance(outcome, wer.Failure):
             _skipped(outcome.case.audio, outcome.error)
             failed += 1

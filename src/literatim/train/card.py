@@ -33,7 +33,7 @@ use; words outside its vocabulary come out as other words, fluently.
 | | |
 |---|---|
 | format | Whisper, as transformers saves it: {megabytes:.1f} MB in bfloat16, {parameters:.1f} M parameters |
-| shape | width 192, 3 heads, 4 encoder and 4 decoder layers, windows of 8 s, 224 tokens, 1,711 entries |
+| shape | width 192, 3 heads, 4 encoder and 4 decoder layers, windows of 8 s, 160 tokens, 1,711 entries |
 | languages | English and Dutch, detected from the sound; `translate` was never trained |
 | data | {hours} of speech made by espeak-ng 1.51 in {voices} voice variants; no recording of a person |
 | text | {templates} templates, {words:,} words, written for this project; 40 % random word sequences, 20 % splices |
@@ -57,8 +57,8 @@ By voice (WER): {by_voice}.
 
 "segments found" is the share of windows with the right number of segments; start and end are mean absolute errors
 there. Of {non_speech[windows]} windows of silence, noise, hum, tones and coughs {non_speech[found]:.1%} are taken for
-no speech ({kinds}); of the windows with speech at most {speech_lost:.2%} of a set. All numbers:
-[evaluation.json](evaluation.json).
+no speech ({kinds});
+of the windows with speech at most {speech_lost:.2%} of a set. All numbers: [evaluation.json](evaluation.json).
 
 On the bundled recordings, read window by window with the language detected, `literatim bench wer` counts
 ([recordings.json](recordings.json)):

@@ -17,7 +17,7 @@ from literatim.train.corpus import N_MELS, Corpus, Spoken, log_power
 from literatim.train.vocabulary import IDS
 
 IGNORED = -100  # label of a position without loss
-MOST_TOKENS = 180
+MOST_TOKENS = 158
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Composer:
             at = begin + len(spoken.power)
             text = self._encode(spoken.text)
             ids += [IDS.timestamp(begin % 800), *text, IDS.timestamp(at % 800)] if timestamps else text
-        return [IDS.startofprev, *ids[-self._rng.randint(20, 80) :]]
+        return [IDS.startofprev, *ids[-self._rng.randint(20, 78) :]]
 
     def batch(self, phase: Phase) -> dict[str, torch.Tensor]:
         """A batch: `mel` (B, 80, F), `tokens` and `labels` (B, N), `spans` (B, N, 2) frames, -1 without,

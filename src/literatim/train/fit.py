@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import WhisperConfig, WhisperForConditionalGeneration
@@ -70,7 +71,7 @@ def config(decoder_layers: int = 4) -> WhisperConfig:
         encoder_ffn_dim=768,
         decoder_ffn_dim=768,
         max_source_positions=FRAMES // 2,
-        max_target_positions=224,
+        max_target_positions=160,  # what prompts and windows in training reach: later positions would stay untrained
         dropout=0.0,
         pad_token_id=IDS.eot,
         bos_token_id=IDS.eot,
@@ -113,10 +114,14 @@ def make_learner(phonemes: int, rate: float, decoder_layers: int = 4) -> Learner
 
 
 def resume(learner: Learner, path: Path, encoder_only: bool) -> None:
-    """Take over a checkpoint: all of it, its encoder alone, or one with fewer decoder layers.
+    """Take over a checkpoint: all of it, its encoder alone, one with fewer decoder layers, or an exported folder.
 
-    Layers the checkpoint lacks begin as the identity: what they add to the residual stream is zero.
+    Layers the checkpoint lacks begin as the identity: what they add to the residual stream is zero. An exported folder
+    has neither the phoneme head nor the optimiser's state; both begin anew.
     """
+    if path.is_dir():
+        learner.model.load_state_dict(load_file(path / "model.safetensors"), strict=False)
+        return
     state = torch.load(path, weights_only=True)
     weights = state["model"]
     if encoder_only:
@@ -186,9 +191,10 @@ def losses(learner: Learner, batch: dict[str, torch.Tensor], attention: Attentio
 
 def rate_at(step: int, minutes: float, given: argparse.Namespace) -> float:
     """Share of the peak learning rate: a rise over the first steps, a fall over the last minutes."""
-    rise = min(1.0, (step + 1) / given.warmup)
-    left = given.minutes - minutes
-    return min(rise, max(0.02, left / given.decay)) if given.decay and left < given.decay else rise
+    rise: float = min(1.0, (step + 1) / given.warmup)
+    left: float = given.minutes - minutes
+    fall: float = max(0.02, left / given.decay) if given.decay and left < given.decay else 1.0
+    return min(rise, fall)
 
 
 class Run:
