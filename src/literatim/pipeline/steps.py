@@ -9,7 +9,7 @@ from literatim.models.screen import Screen
 from literatim.models.whisper import Decoder, DecoderCache
 
 CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
-EXACT_ROWS = 32  # hidden states that are normalised in one product
+EXACT_ROWS = 128  # hidden states that are normalised in one product: 26 MB of logits for Whisper's vocabulary
 
 
 class FullStep:
