@@ -69,7 +69,7 @@ def fill(template: str, grammar: Grammar, rng: random.Random) -> str:
 
 
 def word_sequence(grammar: Grammar, rng: random.Random) -> str:
-    """Two to nine random words: speech without a language model's help."""
+    """Two to nine random words: speech in which no word foretells the next."""
     return _capitalised(" ".join(rng.choice(grammar.words) for _ in range(rng.randint(2, 9)))) + "."
 
 
