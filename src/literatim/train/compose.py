@@ -73,9 +73,15 @@ def stretch(power: np.ndarray, factor: float) -> np.ndarray:
     return stretched
 
 
-def shift_formants(power: np.ndarray, factor: float) -> np.ndarray:
-    """Resample along mel bands, as another vocal tract would."""
-    places = np.clip(np.arange(N_MELS) * factor, 0, N_MELS - 1.001)
+def bend(rng: np.random.Generator, deviation: float, knots: int = 6) -> np.ndarray:
+    """A smooth random curve over the mel bands (80,), piecewise linear, of this standard deviation at its knots."""
+    heights = rng.normal(0, deviation, knots)
+    return np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, knots), heights)
+
+
+def shift_formants(power: np.ndarray, factor: float, offsets: np.ndarray) -> np.ndarray:
+    """Resample along mel bands, as another vocal tract would: by a factor, and by offsets (80,) in bands."""
+    places = np.clip(np.arange(N_MELS) * factor + offsets, 0, N_MELS - 1.001)
     low = places.astype(int)
     weight = (places - low).astype(np.float32)
     shifted: np.ndarray = power[:, low] * (1 - weight) + power[:, low + 1] * weight
@@ -91,7 +97,7 @@ class Composer:
         self._phonemes = {symbol: index for index, symbol in enumerate(phonemes)}
         self._encoded: dict[str, list[int]] = {}
         bank = np.random.default_rng(5)
-        kinds = [sounds.noise] * 24 + [sounds.hum] * 6 + [sounds.tones] * 10 + [sounds.coughs] * 8
+        kinds = [sounds.noise] * 40 + [sounds.hum] * 6 + [sounds.tones] * 10 + [sounds.coughs] * 8
         self._sounds = [10 ** log_power(kind(bank, 9 * sounds.RATE)) for kind in kinds]
 
     def _draw(self, language: str, phase: Phase, room: int) -> tuple[Spoken, np.ndarray, float]:
@@ -103,8 +109,10 @@ class Composer:
                 break
         power, tempo = spoken.power.astype(np.float32), 1.0
         if phase.augmented:
-            tempo = rng.uniform(0.9, 1.12)
-            power = shift_formants(stretch(power, tempo), rng.uniform(0.95, 1.06))
+            tempo = rng.uniform(0.88, 1.15)
+            offsets = bend(self._numbers, 0.8)
+            power = shift_formants(stretch(power, tempo), rng.uniform(0.92, 1.09), offsets)
+            power += bend(self._numbers, 0.2).astype(np.float32)  # log10: 2 dB, as voices and microphones differ
         return spoken, power + rng.uniform(-0.3, 0.3), tempo
 
     def _speech(self, phase: Phase) -> Window:
@@ -155,8 +163,8 @@ class Composer:
         silent = not window.segments and not window.cut
         if silent and rng.random() < 0.85:
             power = self._add_sound(power, 10 ** rng.uniform(-7, -2))
-        elif phase.augmented and rng.random() < 0.5:  # a peak of 0.5 is a variance of about 0.006
-            power = self._add_sound(power, 0.006 * 10 ** (-rng.uniform(6, 45) / 10))
+        elif phase.augmented and rng.random() < 0.6:  # a peak of 0.5 is a variance of about 0.006
+            power = self._add_sound(power, 0.006 * 10 ** (-rng.uniform(3, 40) / 10))
         if phase.augmented:
             power = np.maximum(power + rng.uniform(-1.6, 0.4), -10)
         features = self._normalised(power, window, phase)
@@ -167,7 +175,7 @@ class Composer:
         rng = self._rng
         peak = float(power.max()) + (rng.uniform(0, 0.6) if phase.whole and rng.random() < 0.3 else 0)
         features: np.ndarray = (np.maximum(power, peak - 8) + 4) / 4
-        if phase.augmented and rng.random() < 0.15:
+        if phase.augmented and rng.random() < 0.25:
             band, low = rng.randint(0, 10), rng.randint(0, N_MELS - 10)
             span, start = rng.randint(0, 12), rng.randint(0, phase.frames - 12)
             features[:, low : low + band] = features.mean()
