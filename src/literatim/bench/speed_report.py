@@ -1,52 +1,14 @@
-"""Reports as tables and drawings."""
+"""Speed as a table and a drawing."""
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from literatim.bench.table import Table, percent
+
 _OURS, _PEER = "#b5382a", "#5b7083"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, the names of the columns (text first, numbers after), rows of text, and notes below."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    texts: int = 1  # how many columns from the left hold text
-
-    def plain(self) -> str:
-        """Without any package."""
-        widths = [max(len(row[at]) for row in (self.columns, *self.rows)) for at in range(len(self.columns))]
-        lines = [self.title, self._line(self.columns, widths), "  ".join("-" * width for width in widths)]
-        return "\n".join([*lines, *(self._line(row, widths) for row in self.rows), *self.notes])
-
-    def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
-        cells = [
-            text.ljust(width) if at < self.texts else text.rjust(width)
-            for at, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-
-def wer_table(report: dict[str, Any]) -> Table:
-    """A line for each recording and normaliser, and those of all together."""
-    rows = []
-    for entry in [*report["files"], {"file": "all", **report["total"]}]:
-        for name, counts in entry["scores"].items():
-            edits = (str(counts[kind]) for kind in ("substitutions", "deletions", "insertions", "words"))
-            rates = (_percent(counts["wer"]), _percent(counts["cer"]))
-            rows.append((entry["file"], name, *rates, *edits, f"{entry['rtfx']:.1f}"))
-    columns = ("recording", "normaliser", "WER", "CER", "sub", "del", "ins", "words", "RTFx")
-    notes = (f"English spellings known to the normaliser: {report['settings']['spellings']}",)
-    return Table(f"{report['model']}, {report['dtype']} on {report['device']}", columns, tuple(rows), notes, texts=2)
 
 
 def speed_table(report: dict[str, Any]) -> Table:
@@ -57,7 +19,7 @@ def speed_table(report: dict[str, Any]) -> Table:
             ratio = row.get("ours_to_this")
             figures = (f"{row['encoder_ms']:.1f}", f"{row['token_ms']:.2f}", f"{row['window_ms']:.1f}")
             shown = "" if ratio is None else f"{ratio['total']:.2f}"
-            same = _percent(row["same_tokens"])
+            same = percent(row["same_tokens"])
             rows.append((_label(row), row["dtype"], str(row["batch"]), *figures, shown, same))
     columns = ("runner", "dtype", "batch", "encoder ms", "ms/token", "ms/window", "ours/this", "same tokens")
     title = (
@@ -83,12 +45,6 @@ def _missing(rows: list[dict[str, Any]]) -> tuple[str, ...]:
             key = (f"{row['name']} {row['dtype']}", f"{row['status']}: {row['reason']}")
             batches.setdefault(key, []).append(str(row["batch"]))
     return tuple(f"{name}, batch {' and '.join(at)}: {why}" for (name, why), at in batches.items())
-
-
-def save(report: dict[str, Any], path: Path) -> None:
-    """Write the report as JSON; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -125,7 +81,3 @@ def _panel(axes: Any, batch: int, bars: list[dict[str, Any]]) -> None:
     axes.set_xlabel(f"ms a window at batch {batch} (pale: encoder)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.1)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f} %"
