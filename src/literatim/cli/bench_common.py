@@ -25,6 +25,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         self._known, self._empty = known, empty
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Each name once, in the order given."""
         if value == self._empty:
             return ()
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
@@ -40,6 +41,7 @@ class Sizes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Each number once, in the order given."""
         parts = [part.strip() for part in value.split(",")]
         if not all(part.isdecimal() and int(part) for part in parts):
             self.fail(f"{value!r} is not a list of positive numbers such as 1,8", param, ctx)
