@@ -1,5 +1,5 @@
 # Every target works from a fresh clone: it makes .venv and installs only what it needs, once.
-# make run | test | test-slow | lint | bench | clean
+# make run | test | test-slow | lint | bench | bench-peers | clean
 #   PYTHON=python3.12     the interpreter .venv is made with
 #   TORCH_INDEX=URL       another build of torch, e.g. https://download.pytorch.org/whl/cpu for a small one
 
@@ -14,16 +14,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-slow lint bench demo-model clean
+.PHONY: help run test test-slow lint bench bench-peers demo-model clean
 
 help:
-	@echo "make run | test | test-slow | lint | bench | clean"
+	@echo "make run | test | test-slow | lint | bench | bench-peers | clean"
 
 run: $(MARK)-core
 	@$(BIN)/literatim transcribe --model demo src/literatim/demo/recordings/meeting.flac
 
 test: $(MARK)-test
 	@$(BIN)/python -m pytest -m "not slow"
+	@LITERATIM_FAKE_NPU=1 $(BIN)/python -m pytest -m "not slow" tests/device
 
 # Exit code 5 says that no test is marked slow, which is no failure.
 test-slow: $(MARK)-test
@@ -35,8 +36,12 @@ lint: $(MARK)-lint
 	@$(BIN)/mypy --no-error-summary
 	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 
-bench: $(MARK)-bench
+bench: $(MARK)-bench bench-peers
 	@$(BIN)/literatim bench speed
+
+# Peers whose pins would change the versions of the others get an environment each, which the benchmark finds.
+PEERS := .venv-peers
+bench-peers: $(PEERS)/openvino/installed
 
 # The bundled model from nothing: some hours, 6 GB under build/, and espeak-ng (apt-get install espeak-ng).
 DEMO := src/literatim/demo/demo
@@ -54,7 +59,7 @@ demo-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.card $(DEMO)
 
 clean:
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf src/*.egg-info
 
@@ -86,4 +91,18 @@ $(MARK)-lint: $(MARK)-core
 $(MARK)-bench: $(MARK)-core
 	@echo "installing what the benchmarks need" >&2
 	@$(PIP) --editable ".[bench]"
+	@touch $@
+
+# optimum-intel, which exports the model, asks for an older transformers. literatim itself comes without what it needs
+# elsewhere: a worker there imports numpy, torch and the peer.
+$(PEERS)/%/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing; name another with PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(PEERS)/$*
+
+PEER_PIP = $(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+$(PEERS)/openvino/installed: $(PEERS)/openvino/bin/python constraints.txt
+	@echo "installing OpenVINO into $(PEERS)/openvino" >&2
+	@$(PEER_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PEER_PIP) numpy safetensors tokenizers click "openvino-genai>=2025.3" "optimum-intel[openvino]>=2.2"
+	@$(PEER_PIP) --no-deps --editable .
 	@touch $@

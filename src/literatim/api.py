@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from literatim import device as devices
 from literatim import hub
 from literatim.audio.decode import Recording, decode
-from literatim.errors import LiteratimError, ModelFormatError
+from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
 from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, build
@@ -30,13 +31,16 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     """Load a speech model: a short name, a Hugging Face id, a local folder or `demo`.
 
     Without a name it is `LITERATIM_MODEL`, else `openai/whisper-small`; never a demonstration model. Keyword
-    arguments are the fields of `LoadOptions` (device, dtype) and `HubOptions` (model_dir, revision, hub,
-    local_files_only). Raises ModelNotFound, ModelFormatError, DeviceError or OptionError.
+    arguments are the fields of `LoadOptions` (device, device_index, dtype, precision) and `HubOptions` (model_dir,
+    revision, hub, local_files_only). Raises ModelNotFound, ModelFormatError, DeviceError or OptionError; gives a
+    DeviceWarning for what `Recognizer.warnings` then holds.
     """
     hub_names = {item.name for item in fields(HubOptions)}
     where = build(HubOptions, {name: value for name, value in options.items() if name in hub_names})
     how = build(LoadOptions, {name: value for name, value in options.items() if name not in hub_names})
-    device = devices.pick(how.device)
+    device, *more = devices.several(how.device, how.device_index)
+    if more:
+        raise OptionError(f"a recognizer is on one device, not on {how.device_index}; several are a literatim.Fleet")
     dtype = devices.dtype_of(how.dtype, device)
     name = str(name_or_path) if name_or_path is not None else hub.default_model()
     path = hub.resolve(name, where)
@@ -45,7 +49,11 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
         raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; this version knows whisper")
     model = load_whisper(path, dtype, device)
     tokenizer = WhisperTokenizer.from_folder(path, folder.generation_config, folder.config)
-    return Recognizer(Engine(model, tokenizer, folder.generation_config), name)
+    remarks = devices.remarks(device, how.device)
+    for remark in remarks:
+        warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
+    engine = Engine(model, tokenizer, folder.generation_config)
+    return Recognizer(engine, name, precision=how.precision, warnings=remarks)
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,17 @@ class Outcome:
 class Recognizer:
     """A loaded speech-to-text model. One at a time: it is not safe to call from two threads at once."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(
+        self, engine: Engine, name: str, *, precision: str = "default", warnings: tuple[str, ...] = ()
+    ) -> None:
         self._engine = engine
         self.name = name
+        self.precision = precision
+        self.warnings = warnings  # what a user should know of the device
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Where the weights are: what `auto` came to."""
         return self._engine.device
 
     @property
@@ -111,9 +123,19 @@ class Recognizer:
     def _segments(
         self, recording: Recording, tracks: list[pipeline.Track], options: TranscribeOptions
     ) -> Iterator[Segment]:
-        for progress in pipeline.run(self._engine, tracks, options):
+        for progress in self._run(tracks, options):
             for segment in progress.segments:
                 yield _labelled(segment, recording, progress.track)
+
+    def _run(self, tracks: Iterable[pipeline.Track], options: TranscribeOptions) -> Iterator[pipeline.Progress]:
+        """`pipeline.run` under this recognizer's precision, which holds while it works and not while a caller does."""
+        windows = pipeline.run(self._engine, tracks, options)
+        while True:
+            with devices.precision(self.precision, self.device):
+                progress = next(windows, None)
+            if progress is None:
+                return
+            yield progress
 
     def transcribe_many(
         self, audios: Iterable[Any], *, progress_callback: Callable[[float], None] | None = None, **options: Any
@@ -124,7 +146,7 @@ class Recognizer:
         """
         job = self._job(options)
         work = _ManyRecordings(self, audios, job)
-        for progress in pipeline.run(self._engine, work.tracks(), job.text):
+        for progress in self._run(work.tracks(), job.text):
             yield from work.failed()
             if progress.finished:
                 yield from work.finished(progress.track)

@@ -14,6 +14,7 @@ from literatim.errors import OptionError
 TASKS = ("transcribe", "translate")
 OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
+PRECISIONS = ("default", "highest")
 
 Options = TypeVar("Options")
 
@@ -73,7 +74,16 @@ class LoadOptions:
     """Where a model runs and in which numbers."""
 
     device: str = option("auto", "auto, cpu, cuda, npu, mps or xpu, with an index as in cuda:1")
+    device_index: str | None = option(
+        None, "which devices of that kind, as in 0,1; recordings are shared out among several, one process each"
+    )
     dtype: str = option("auto", "numbers of the weights; auto: float32 on cpu, float16 on cuda and npu", choices=DTYPES)
+    precision: str = option(
+        "default",
+        "how float32 is multiplied; default: as the backend does (on cuda convolutions in TF32, on npu in HF32), "
+        "highest: TF32, HF32 and reduced sums off",
+        choices=PRECISIONS,
+    )
 
 
 @dataclass(frozen=True)

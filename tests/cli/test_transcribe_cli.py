@@ -73,7 +73,8 @@ def several(place: Path) -> subprocess.CompletedProcess[bytes]:
 @pytest.fixture(scope="module")
 def lines(place: Path) -> list[dict[str, object]]:
     """The same recordings as lines of JSON, with dashes in the names of the flags."""
-    done = transcribe(place, "--json", "one.wav", "two words.wav", "--language", "English", "--batch-size", "1")
+    flags = ("--language", "English", "--batch-size", "1", "--precision", "highest")
+    done = transcribe(place, "--json", "one.wav", "two words.wav", *flags)
     assert done.returncode == DONE
     assert done.stderr == b""
     return [json.loads(line) for line in done.stdout.decode().splitlines()]
@@ -159,6 +160,8 @@ def test_one_broken_file(place: Path) -> None:
     [
         (("--model", "absent/folder", "one.wav"), "absent/folder"),
         (("--model", "model", "--device", "cuda", "one.wav"), "no cuda device found"),
+        (("--model", "model", "--device", "npu", "one.wav"), "no npu device found: torch_npu is not installed"),
+        (("--model", "model", "--device", "cpu", "--device_index", "0,1", "one.wav"), "the CPU is one device"),
         (("--model", "model", "--language", "klingon", "one.wav"), "klingon"),
     ],
 )
@@ -176,6 +179,7 @@ def test_what_cannot_run(arguments: tuple[str, ...], named: str, place: Path) ->
         (("--task", "sing", "one.wav"), "sing"),
         (("--output_format", "docx", "one.wav"), "docx"),
         (("--max_new_tokens", "many", "one.wav"), "many"),
+        (("--precision", "exact", "one.wav"), "exact"),
         (("--loudness", "11", "one.wav"), "loudness"),
         ((), "AUDIO"),
     ],

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from literatim.bench.needs import need
+from literatim.bench.needs import need, quiet_transformers
 from literatim.text.languages import LANGUAGES
 
 _LOGIT_SPREAD = 4.0  # standard deviation of the logits: about that of a trained model, so that few tokens tie
@@ -46,9 +46,10 @@ SHAPES = {
 def write(shape: Shape, folder: Path, seed: int = 0) -> Path:
     """Write weights, configuration and a made-up tokenizer of Whisper's vocabulary layout; returns `folder`."""
     ids = _vocabulary(shape)
-    _model(shape, ids, seed).save_pretrained(folder)
-    extractor = need("transformers", "eval", "a random model").WhisperFeatureExtractor
-    extractor(feature_size=80, chunk_length=shape.window // 50).save_pretrained(folder)
+    with quiet_transformers():
+        _model(shape, ids, seed).save_pretrained(folder)
+        extractor = need("transformers", "eval", "a random model").WhisperFeatureExtractor
+        extractor(feature_size=80, chunk_length=shape.window // 50).save_pretrained(folder)
     end = "<|endoftext|>"
     names = {"tokenizer_class": "WhisperTokenizer", "bos_token": end, "eos_token": end, "unk_token": end}
     files = {

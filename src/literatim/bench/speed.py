@@ -1,4 +1,4 @@
-"""Speed beside the peers: same weights, same windows, same number of tokens, turn by turn in one run."""
+"""Speed beside the peers: same weights, same windows, same number of tokens, turn by turn, each in its own process."""
 
 from __future__ import annotations
 
@@ -8,284 +8,283 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import torch
-
-from literatim import demo
 from literatim import device as devices
-from literatim.audio.decode import decode
-from literatim.bench import environment, shapes
-from literatim.bench.peers import PEERS, Ids, Literatim, Runner, Setup, Turn, Unmeasurable
-from literatim.bench.windows import Windows, babble, cut
-from literatim.errors import OptionError
-from literatim.models.config import WhisperConfig
-from literatim.models.folder import read_folder
+from literatim import errors
+from literatim.bench import environment, protocol
+from literatim.bench.plan import Plan, Sound, Subject, check, clips, sound, subject
+from literatim.bench.presets import PRESETS
+from literatim.bench.protocol import Refused, Worker
+from literatim.bench.rows import Row, Work, entries
+from literatim.bench.runners import OURS, find
+from literatim.bench.runners.base import Runner, Setting, Turn
+from literatim.bench.speed_wer import Scorer
+from literatim.bench.windows import Windows
+from literatim.errors import LiteratimError
 
-DTYPES = ("float32", "float16", "bfloat16", "int8")
 REST_SECONDS = 0.3  # libiomp lets its threads spin for 200 ms after the last work (KMP_BLOCKTIME)
-PROMPT_TOKENS = 4
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured. `seconds` bounds the time in which new rounds are begun, over all batches together."""
-
-    shape: str
-    batches: tuple[int, ...] = (1, 8)
-    dtypes: tuple[str, ...] = ("float32", "bfloat16", "int8")
-    peers: tuple[str, ...] = tuple(PEERS)
-    tokens: int = 100
-    repeats: int = 5
-    seconds: float | None = None
-    threads: int | None = None
-    device: str = "cpu"
-    seed: int = 0
+Launch = Callable[[str, int], Worker]
 
 
 @dataclass
-class Row:
-    """One runner at one dtype and batch; without turns there is a `reason`."""
-
-    name: str
-    package: str
-    version: str | None
-    dtype: str
-    batch: int
-    status: str = "measured"  # or absent, not measurable, failed
-    reason: str | None = None
-    ids: Ids | None = None
-    turns: list[Turn] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class _Entry:
-    """A runner that was loaded, or the status and reason why not."""
+    """A runner at one dtype and setting: its worker, or the status and reason why there is none."""
 
     kind: type[Runner]
     dtype: str
-    runner: Runner | None
+    setting: Setting
+    worker: Worker | None = None
     status: str = "measured"
     reason: str | None = None
+    loaded: dict[str, Any] = field(default_factory=dict)
+    cold_seconds: float | None = None
+
+    @property
+    def label(self) -> str:
+        """For progress and messages."""
+        return f"{self.kind.name} {self.dtype}" + ("" if self.kind.name == OURS else f", {self.setting.what}")
+
+    def refused(self, error: Refused) -> None:
+        """Keep why: a worker that ended or was silent takes part no more. Ours may not fail: its error is raised."""
+        if self.kind.name == OURS and error.status != "not measurable":
+            kind = getattr(errors, error.error, LiteratimError)
+            message = str(error).removeprefix(f"{error.error}: ")
+            raise kind(message if kind is not LiteratimError else f"the benchmark of {self.label} failed: {error}")
+        if not error.error:
+            self.close()
+            self.status, self.reason = error.status, str(error)
+
+    def close(self) -> None:
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
 
 
-def run(plan: Plan, say: Say = lambda _: None) -> dict[str, Any]:
-    """Measure, and return the report that `--out` writes. Raises OptionError, ModelNotFound, DeviceError."""
-    device = devices.pick(plan.device)
-    threads = plan.threads or os.cpu_count() or 1
-    _check(plan)
-    with tempfile.TemporaryDirectory(prefix="literatim-bench-") as scratch, _threads(threads):
-        folder, bundled = _folder(plan, Path(scratch))
-        config = WhisperConfig.from_dict(read_folder(folder).config)
-        setup = Setup(device, threads, Path(scratch))
-        entries = [_enter(kind, dtype, folder, setup, say) for dtype in plan.dtypes for kind in _kinds(plan)]
-        rows: list[Row] = []
-        began = time.perf_counter()
-        for number, batch in enumerate(plan.batches, 1):
-            windows = Windows.make(_samples(plan, config, batch, bundled), config.n_mels)
-            share = None if plan.seconds is None else began + plan.seconds * number / len(plan.batches)
-            rows += _measure(plan, entries, windows, share, say)
-        return _report(plan, config, rows, threads, str(device), bundled)
+@dataclass(frozen=True)
+class _Bench:
+    """What all parts of a run share."""
 
+    plan: Plan
+    subject: Subject
+    sound: Sound
+    threads: int
+    device: str
+    scratch: Path
+    launch: Launch
+    say: Say
+    prepared: set[tuple[str, str]] = field(default_factory=set)  # runners and dtypes
 
-def _kinds(plan: Plan) -> list[type[Runner]]:
-    return [Literatim, *(PEERS[name] for name in plan.peers)]
-
-
-def _folder(plan: Plan, scratch: Path) -> tuple[Path, bool]:
-    """The model's folder, and whether it is the bundled one."""
-    if plan.shape == "demo":
-        return demo.model_path("demo"), True
-    return shapes.write(shapes.SHAPES[plan.shape], scratch / "model", plan.seed), False
-
-
-def _check(plan: Plan) -> None:
-    if plan.shape == "demo":
-        context = WhisperConfig.from_dict(read_folder(demo.model_path("demo")).config).target_positions
-    else:
-        context = shapes.SHAPES[plan.shape].context
-    room = context - PROMPT_TOKENS
-    if plan.tokens > room:
-        raise OptionError(f"--tokens {plan.tokens}: a model of shape {plan.shape} has room for {room}")
-
-
-def _samples(plan: Plan, config: WhisperConfig, batch: int, bundled: bool) -> Any:
-    """Real words for the model that knows some, made-up sound for random weights."""
-    seconds = config.source_positions / 50
-    recordings = demo.recordings() if bundled else []
-    if recordings:
-        return cut(decode(recordings[0]).samples[0], batch, seconds)
-    return babble(batch, seconds, plan.seed)
-
-
-def _enter(kind: type[Runner], dtype: str, folder: Path, setup: Setup, say: Say) -> _Entry:
-    say(f"loading {kind.name} {dtype}")
-    try:
-        return _Entry(kind, dtype, kind(folder, dtype, setup))
-    except ImportError as error:
-        return _Entry(kind, dtype, None, "absent", f"not installed ({error}): pip install 'literatim[bench]'")
-    except Unmeasurable as error:
-        return _Entry(kind, dtype, None, "not measurable", str(error))
-    except Exception as error:  # as in _forgiving
-        if kind is Literatim:
-            raise
-        return _Entry(kind, dtype, None, "failed", _first_line(error))
-
-
-def _measure(plan: Plan, entries: list[_Entry], windows: Windows, until: float | None, say: Say) -> list[Row]:
-    """One untimed round for the tokens and to warm up, then rounds in which each has its turn."""
-    rows = []
-    for entry in entries:
-        name, package = entry.kind.name, entry.kind.package
-        version = environment.version(package)
-        rows.append(Row(name, package, version, entry.dtype, len(windows), entry.status, entry.reason))
-    active = [(entry.runner, row) for entry, row in zip(entries, rows, strict=True) if entry.runner is not None]
-    for runner, row in active:
-        say(f"batch {row.batch}: warming up {row.name} {row.dtype}")
-        with _forgiving(runner, row):
-            _warm_up(runner, row, windows, plan.tokens)
-    for number in range(plan.repeats):
-        if number and until is not None and time.perf_counter() > until:
-            break
-        say(f"batch {len(windows)}: round {number + 1} of {plan.repeats}")
-        for runner, row in active:
-            if row.status == "measured":
-                time.sleep(REST_SECONDS)  # each begins on idle cores
-                with _forgiving(runner, row):
-                    row.turns.append(runner.turn(windows, plan.tokens))
-    return rows
-
-
-def _warm_up(runner: Runner, row: Row, windows: Windows, tokens: int) -> None:
-    """Keep the tokens, and see that they are as many as asked."""
-    if runner.most_rows is not None and len(windows) > runner.most_rows:
-        raise Unmeasurable(f"it decodes no more than {runner.most_rows} recording at a time")
-    if runner.most_tokens is not None and tokens > runner.most_tokens:
-        raise Unmeasurable(f"it decodes no more than {runner.most_tokens} tokens of a window")
-    row.ids = runner.run(windows, tokens)
-    counts = {len(ids) for ids in row.ids}
-    if counts != {tokens}:
-        raise Unmeasurable(f"it decoded {', '.join(map(str, sorted(counts)))} tokens instead of {tokens}")
-
-
-@contextmanager
-def _forgiving(runner: Runner, row: Row) -> Iterator[None]:
-    """A peer that breaks is a row of the table, not the end of the run; ours may not break."""
-    try:
-        yield
-    except Unmeasurable as error:
-        row.status, row.reason = "not measurable", str(error)
-    except Exception as error:
-        if isinstance(runner, Literatim):
-            raise
-        row.status, row.reason = "failed", _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''}"
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """torch's threads, for the time of the run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _report(
-    plan: Plan, config: WhisperConfig, rows: list[Row], threads: int, device: str, bundled: bool
-) -> dict[str, Any]:
-    packages = list(dict.fromkeys(["torch", "transformers", *(kind.package for kind in _kinds(plan)[1:])]))
-    return {
-        "schema": 1,
-        "kind": "speed",
-        "weights": "bundled" if bundled else "random",
-        "shape": plan.shape,
-        "environment": {**environment.fingerprint(device, plan.dtypes, packages), "torch_threads": threads},
-        "settings": {
-            "window_seconds": config.source_positions / 50,
-            "vocabulary": config.vocab_size,
-            "batches": list(plan.batches),
-            "tokens": plan.tokens,
-            "repeats": plan.repeats,
-            "threads": threads,
-            "seed": plan.seed,
-            "decoding": "greedy, no timestamps, end of text forbidden",
-            "features": "not included",
-        },
-        "rows": [entry for batch in plan.batches for entry in _entries([r for r in rows if r.batch == batch], plan)],
-    }
-
-
-def _entries(rows: list[Row], plan: Plan) -> list[dict[str, Any]]:
-    """The rows of one batch as dictionaries, each beside ours."""
-    ours = {row.dtype: row for row in rows if row.name == "literatim" and row.turns}
-    fastest = min(ours.values(), key=lambda row: median(turn.total for turn in row.turns), default=None)
-    reference = ours.get("float32", fastest)
-    return [_entry(row, ours.get(row.dtype, fastest), reference, plan.tokens) for row in rows]
-
-
-def _entry(row: Row, ours: Row | None, reference: Row | None, tokens: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "name": row.name,
-        "package": row.package,
-        "version": row.version,
-        "dtype": row.dtype,
-        "batch": row.batch,
-        "status": row.status,
-        "reason": row.reason,
-    }
-    if row.status != "measured" or not row.turns:
-        return found
-    encoder, total, token = _series(row, tokens)
-    found |= {
-        "repeats": len(row.turns),
-        "encoder_ms": median(encoder),
-        "token_ms": median(token),
-        "total_ms": median(total),
-        "window_ms": median(total) / row.batch,
-        "samples_ms": {"encoder": encoder, "total": total},
-        "same_tokens": _same(row, reference),
-    }
-    if ours is not None and row.name != "literatim":
-        pairs = zip(_series(ours, tokens), (encoder, total, token), strict=True)
-        ratios = [median(a / b for a, b in zip(mine, theirs, strict=False)) for mine, theirs in pairs]
-        found["ours_to_this"] = {
-            "ours": f"literatim {ours.dtype}",
-            **dict(zip(("encoder", "total", "token"), ratios, strict=True)),
+    def request(self, do: str, entry: _Entry) -> dict[str, Any]:
+        """A request to prepare or load."""
+        return {
+            "do": do,
+            "runner": f"{entry.kind.__module__}:{entry.kind.__name__}",
+            "dtype": entry.dtype,
+            "setting": entry.setting.name,
+            "folder": str(self.subject.folder),
+            "scratch": str(self.scratch),
+            "device": self.device,
+            "threads": self.threads,
+            "precision": self.plan.precision,
         }
+
+
+def run(plan: Plan, say: Say = lambda _: None, launch: Launch = protocol.start) -> dict[str, Any]:
+    """Measure, and return the report that `--out` writes.
+
+    Raises OptionError, ModelNotFound, ModelFormatError, DeviceError, AudioError; LiteratimError where ours fails.
+    """
+    check(plan)
+    device = str(devices.pick(plan.device))
+    threads = plan.threads or os.cpu_count() or 1
+    with tempfile.TemporaryDirectory(prefix="literatim-bench-") as scratch:
+        found = subject(plan, Path(scratch))
+        scorer = Scorer.make(clips(plan, found), found.folder, found.no_words, plan.reference is not None)
+        bench = _Bench(plan, found, sound(plan, found), threads, device, Path(scratch), launch, say)
+        wanted = _entries(plan)
+        try:
+            for entry in wanted:
+                _start(bench, entry)
+            rows = _batches(bench, wanted)
+            _words(bench, wanted, rows, scorer)
+        finally:
+            for entry in wanted:
+                entry.close()
+        return _report(bench, rows, wanted)
+
+
+def _entries(plan: Plan) -> list[_Entry]:
+    """Ours first, then the peers, at every dtype; at their best setting, their default or both."""
+    roles = ("default", "best") if plan.settings == "both" else (plan.settings,)
+    made = []
+    for dtype in plan.dtypes:
+        for kind in (find(name) for name in (OURS, *plan.peers)):
+            for setting in kind.settings:
+                if set(roles) & set(setting.roles) and dtype in (setting.dtypes or (dtype,)):
+                    made.append(_Entry(kind, dtype, setting))
+    return made
+
+
+def _start(bench: _Bench, entry: _Entry) -> None:
+    """Convert where need be, in another process, then load; cold start is from the process's start to its answer."""
+    try:
+        if entry.dtype not in entry.kind.dtypes:  # no process is needed to know that
+            raise Refused("not measurable", f"{entry.kind.name} has no {entry.dtype}", "Unmeasurable")
+        if entry.kind.converts and (entry.kind.name, entry.dtype) not in bench.prepared:
+            bench.say(f"preparing {entry.kind.name} {entry.dtype}")
+            helper = bench.launch(entry.kind.name, bench.threads)
+            try:
+                helper.ask(bench.request("prepare", entry), bench.plan.timeout)
+            finally:
+                helper.close()
+            bench.prepared.add((entry.kind.name, entry.dtype))
+        bench.say(f"loading {entry.label}")
+        start = time.perf_counter()
+        entry.worker = bench.launch(entry.kind.name, bench.threads)
+        entry.loaded = entry.worker.ask(bench.request("load", entry), bench.plan.timeout)
+        entry.cold_seconds = time.perf_counter() - start
+    except Refused as error:
+        entry.refused(error)
+        entry.close()
+        entry.status, entry.reason = error.status, str(error)
+
+
+def _batches(bench: _Bench, wanted: list[_Entry]) -> list[list[tuple[_Entry, Row]]]:
+    """The rows of every batch, in the order of the plan."""
+    plan, began, found = bench.plan, time.perf_counter(), []
+    for number, batch in enumerate(plan.batches, 1):
+        seconds = bench.subject.window_seconds
+        windows = Windows.make(bench.sound.windows(batch, seconds, plan.seed), bench.subject.config.n_mels)
+        file = bench.scratch / f"windows-{batch}.npz"
+        windows.save(file)
+        share = None if plan.seconds is None else began + plan.seconds * number / len(plan.batches)
+        pairs = [(entry, _row(bench, entry, batch)) for entry in wanted]
+        _measure(bench, pairs, file, share)
+        found.append(pairs)
     return found
 
 
-def _series(row: Row, tokens: int) -> tuple[list[float], list[float], list[float]]:
-    """Milliseconds of every turn: encoder, whole batch, and what each token position adds to the encoder."""
-    encoder = [1000 * turn.encoder for turn in row.turns]
-    total = [1000 * turn.total for turn in row.turns]
-    return encoder, total, [(whole - part) / tokens for whole, part in zip(total, encoder, strict=True)]
+def _row(bench: _Bench, entry: _Entry, batch: int) -> Row:
+    version = entry.loaded.get("version") or environment.version(entry.kind.package)
+    what = (entry.setting.name, entry.setting.what)
+    row = Row(entry.kind.name, entry.kind.package, version, *what, entry.dtype, batch, entry.status, entry.reason)
+    if entry.cold_seconds is not None:
+        row.start = {"cold_ms": 1000 * entry.cold_seconds, "load_ms": 1000 * entry.loaded["load_seconds"]}
+    if entry.kind.name == OURS:
+        row.decode_ms = bench.sound.decode_ms(batch, bench.subject.window_seconds)
+    return row
 
 
-def _same(row: Row, reference: Row | None) -> float | None:
-    """Share of positions with the token of the reference, which is ours in float32 where that was run."""
-    if row.ids is None or reference is None or reference.ids is None:
-        return None
-    pairs = [
-        pair for mine, theirs in zip(row.ids, reference.ids, strict=True) for pair in zip(mine, theirs, strict=True)
-    ]
-    return sum(a == b for a, b in pairs) / len(pairs)
+def _measure(bench: _Bench, pairs: list[tuple[_Entry, Row]], windows: Path, until: float | None) -> None:
+    """Untimed runs for the tokens and to warm up, then rounds in which each has its turn, then memory."""
+    plan = bench.plan
+    for entry, row in pairs:
+        if row.status == "measured":
+            bench.say(f"batch {row.batch}: warming up {entry.label}")
+            with _forgiving(entry, row):
+                _warm_up(bench, entry, row, windows)
+    for number in range(plan.iterations):
+        if number and until is not None and time.perf_counter() > until:
+            break
+        bench.say(f"batch {pairs[0][1].batch}: round {number + 1} of {plan.iterations}")
+        for entry, row in pairs:
+            if row.status == "measured" and entry.worker is not None:
+                time.sleep(REST_SECONDS)  # each begins on idle cores
+                with _forgiving(entry, row):
+                    found = entry.worker.ask({"do": "turn"}, plan.timeout)
+                    row.turns.append(Turn(found["encoder"], found["total"], found["stages"]))
+    for entry, row in pairs:
+        if row.status == "measured" and entry.worker is not None:
+            with _forgiving(entry, row):
+                row.memory = entry.worker.ask({"do": "memory"}, plan.timeout)["memory"]
+                row.memory["loaded"] = entry.loaded["memory"]
 
 
-def differing(report: dict[str, Any]) -> list[str]:
-    """Where transformers in float32 says other tokens than ours in float32: a failed check, a sentence each."""
-    return [
-        f"batch {row['batch']}: {1 - row['same_tokens']:.1%} of the tokens differ from transformers in float32"
-        for row in report["rows"]
-        if row["name"] == "transformers" and row["dtype"] == "float32" and row.get("same_tokens", 1.0) < 1.0
-    ]
+def _warm_up(bench: _Bench, entry: _Entry, row: Row, windows: Path) -> None:
+    """The first run, which gives the tokens, and further ones."""
+    assert entry.worker is not None
+    request = {"do": "batch", "windows": str(windows), "rows": row.batch, "tokens": bench.plan.tokens}
+    found = entry.worker.ask(request, bench.plan.timeout)
+    row.ids, row.shapes = found["ids"], found["shapes"]
+    row.start["first_run_ms"] = 1000 * found["first_run_seconds"]
+    for _ in range(bench.plan.warmup - 1):
+        entry.worker.ask({"do": "turn"}, bench.plan.timeout)
+
+
+@contextmanager
+def _forgiving(entry: _Entry, row: Row) -> Iterator[None]:
+    """A peer that breaks is a row of the table, not the end of the run; ours may not break."""
+    try:
+        yield
+    except Refused as error:
+        row.status, row.reason = error.status, str(error)
+        entry.refused(error)
+
+
+def _words(bench: _Bench, wanted: list[_Entry], rows: list[list[tuple[_Entry, Row]]], scorer: Scorer) -> None:
+    """The word error rate of each runner that was measured, last, so that it disturbs no time."""
+    for entry in wanted:
+        mine = [row for batch in rows for other, row in batch if other is entry and row.status == "measured"]
+        if not mine:
+            continue
+        if scorer.reason is None:
+            bench.say(f"transcribing with {entry.label}")
+        try:
+            found = scorer.score(partial(_transcribe, bench, entry))
+        except Refused as error:
+            entry.refused(error)
+            found = {"wer": None, "reason": f"no WER: {error}"}
+        for row in mine:
+            row.wer = found
+
+
+def _transcribe(bench: _Bench, entry: _Entry, audio: Path, language: str | None) -> str:
+    if entry.worker is None:
+        raise Refused(entry.status, entry.reason or "its process was ended", "closed")
+    request = {"do": "transcribe", "audio": str(audio.resolve()), "language": language}
+    return str(entry.worker.ask(request, bench.plan.timeout)["text"])
+
+
+def _report(bench: _Bench, rows: list[list[tuple[_Entry, Row]]], wanted: list[_Entry]) -> dict[str, Any]:
+    plan, found = bench.plan, bench.subject
+    packages = list(dict.fromkeys(["torch", "transformers", *(entry.kind.package for entry in wanted)]))
+    preset = PRESETS.get(plan.preset or "")
+    work = Work(plan.tokens, found.window_seconds)
+    return {
+        "schema": 2,
+        "kind": "speed",
+        "model": found.name,
+        "weights": found.weights,
+        "preset": plan.preset,
+        "environment": {**_fingerprint(bench, packages), "torch_threads": bench.threads},
+        "settings": {
+            "sound": bench.sound.what,
+            "window_seconds": found.window_seconds,
+            "vocabulary": found.config.vocab_size,
+            "batches": list(plan.batches),
+            "tokens": plan.tokens,
+            "warmup": plan.warmup,
+            "iterations": plan.iterations,
+            "threads": bench.threads,
+            "device": bench.device,
+            "precision": plan.precision,
+            "precision_flags": next((e.loaded["precision_flags"] for e in wanted if e.loaded), None),
+            "settings": plan.settings,
+            "seed": plan.seed,
+            "rest_seconds": REST_SECONDS,
+            "decoding": "no timestamps, end of text forbidden; greedy where the setting says nothing else",
+            "features": "not included",
+        },
+        "rows": [entry for batch in rows for entry in entries([row for _, row in batch], work)],
+        "published": [] if preset is None else [vars(item) for item in preset.published],
+        "published_note": None if preset is None else preset.note,
+    }
+
+
+def _fingerprint(bench: _Bench, packages: list[str]) -> dict[str, Any]:
+    return environment.fingerprint(bench.device, bench.plan.dtypes, packages, bench.subject.folder)

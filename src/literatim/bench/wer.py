@@ -1,25 +1,24 @@
-"""Word and character error rates of a model on recordings whose words are known."""
+"""Word and character error rates: what is counted, after which normaliser, and how sure the rate is."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from literatim import hub
-from literatim.bench.environment import fingerprint
+from literatim.bench import stats
 from literatim.bench.needs import need
-from literatim.errors import AudioNotFound, LiteratimError, OptionError
-
-if TYPE_CHECKING:
-    from literatim.api import Recognizer
+from literatim.errors import AudioNotFound, OptionError
 
 NORMALIZERS = ("none", "basic", "english")
+MOST_NORMALISED = ("english", "basic", "none")
+# Written without spaces between words: those of Radford et al. 2022 (appendix C: Chinese, Japanese, Thai, Lao,
+# Burmese) and, for the same reason, Cantonese and Khmer (class SA of Unicode's UAX #14).
+SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 Normalizer = Callable[[str], str]
 
 
@@ -35,22 +34,31 @@ class Counts:
     character_errors: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        mine, theirs = asdict(self), asdict(other)
-        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+        return Counts(**{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)})
+
+    @property
+    def errors(self) -> int:
+        """Words replaced, left out or put in."""
+        return self.substitutions + self.deletions + self.insertions
 
     @property
     def wer(self) -> float | None:
         """Errors by words of the reference; None where the reference has no word."""
-        return (self.substitutions + self.deletions + self.insertions) / self.words if self.words else None
+        return self.errors / self.words if self.words else None
 
     @property
     def cer(self) -> float | None:
-        """The same over characters, spaces included."""
+        """The same over characters."""
         return self.character_errors / self.characters if self.characters else None
 
     def to_dict(self) -> dict[str, Any]:
         """The counts with both rates."""
         return {**asdict(self), "wer": self.wer, "cer": self.cer}
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Counts:
+        """The counts of `to_dict`; KeyError where one is missing."""
+        return cls(**{item.name: int(found[item.name]) for item in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -61,51 +69,16 @@ class Reference:
     language: str | None
 
 
-@dataclass(frozen=True)
-class Case:
-    """A recording and the file with its words."""
+def count(reference: str, hypothesis: str, *, spaceless: bool = False) -> Counts:
+    """jiwer's counts for two texts, which are compared as they are.
 
-    audio: Path
-    reference: Path
-
-
-@dataclass(frozen=True)
-class Result:
-    """One recording: `seconds` of work for `duration` seconds of sound, and the counts by normaliser."""
-
-    case: Case
-    language: str
-    duration: float
-    seconds: float
-    text: str
-    scores: dict[str, Counts]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the report; files by name alone."""
-        return {
-            "file": self.case.audio.name,
-            "reference": self.case.reference.name,
-            "language": self.language,
-            "duration": self.duration,
-            "seconds": self.seconds,
-            "rtfx": self.duration / self.seconds,
-            "text": self.text,
-            "scores": {name: counts.to_dict() for name, counts in self.scores.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A recording or reference that could not be read."""
-
-    case: Case
-    error: LiteratimError
-
-
-def count(reference: str, hypothesis: str) -> Counts:
-    """jiwer's counts for two texts, which are compared as they are."""
+    Characters include the spaces between words; `spaceless` takes all spaces out before characters are counted, for
+    languages that have none.
+    """
     jiwer = need("jiwer", "eval", "the word error rate")
     words = jiwer.process_words(reference, hypothesis)
+    if spaceless:
+        reference, hypothesis = "".join(reference.split()), "".join(hypothesis.split())
     letters = jiwer.process_characters(reference, hypothesis)
     return Counts(
         words=words.hits + words.substitutions + words.deletions,
@@ -115,6 +88,15 @@ def count(reference: str, hypothesis: str) -> Counts:
         characters=letters.hits + letters.substitutions + letters.deletions,
         character_errors=letters.substitutions + letters.deletions + letters.insertions,
     )
+
+
+def score(reference: str, heard: str, language: str, rules: dict[str, Normalizer]) -> dict[str, Counts]:
+    """Counts by normaliser; the English one is left out for another language."""
+    return {
+        name: count(normalise(reference), normalise(heard), spaceless=language in SPACELESS)
+        for name, normalise in rules.items()
+        if name != "english" or language == "en"
+    }
 
 
 def spelling(folder: Path) -> dict[str, str]:
@@ -167,68 +149,33 @@ def read_reference(path: Path) -> Reference:
     return Reference(text, found.get("language"))
 
 
-def warm_up(recognizer: Recognizer, options: dict[str, Any]) -> None:
-    """A second of silence, so that the first recording does not pay for what happens once."""
-    recognizer.transcribe(np.zeros(16_000, dtype=np.float32), **options)
+def headline(languages: Iterable[str]) -> str:
+    """`wer`, `cer` where no language has spaces between its words, or `mixed`."""
+    without = {language in SPACELESS for language in languages}
+    return "mixed" if len(without) > 1 else "cer" if True in without else "wer"
 
 
-def run(
-    recognizer: Recognizer, cases: Iterable[Case], rules: dict[str, Normalizer], options: dict[str, Any]
-) -> Iterator[Result | Failure]:
-    """Transcribe each recording alone and count; `options` are those of `Recognizer.transcribe`.
+def rates(counted: Sequence[Counts]) -> dict[str, Any]:
+    """Recordings together: sums of counts, both rates, and an interval of 95 % for each.
 
-    The English normaliser is left out for recordings in another language. A recording or reference that cannot
-    be read is a Failure.
+    The intervals are bootstrapped over recordings (Bisani and Ney, "Bootstrap estimates for confidence intervals in
+    ASR performance evaluation", ICASSP 2004); None where there is one recording.
     """
-    for case in cases:
-        try:
-            reference = read_reference(case.reference)
-            start = time.perf_counter()
-            transcript = recognizer.transcribe(case.audio, **options)
-            seconds = time.perf_counter() - start
-        except LiteratimError as error:
-            yield Failure(case, error)
-            continue
-        language = reference.language or transcript.language
-        scores = {
-            name: count(normalise(reference.text), normalise(transcript.text))
-            for name, normalise in rules.items()
-            if name != "english" or language == "en"
-        }
-        yield Result(case, language, transcript.duration, seconds, transcript.text, scores)
-
-
-def total(results: Iterable[Result]) -> dict[str, Any]:
-    """All recordings together: sums of seconds and counts, `recordings` counted by each normaliser."""
-    found = list(results)
-    duration, seconds = sum(r.duration for r in found), sum(r.seconds for r in found)
-    scores = {}
-    for name in NORMALIZERS:
-        counted = [result.scores[name] for result in found if name in result.scores]
-        if counted:
-            scores[name] = {"recordings": len(counted), **sum(counted, Counts()).to_dict()}
+    whole = sum(counted, Counts())
     return {
-        "recordings": len(found),
-        "duration": duration,
-        "seconds": seconds,
-        "rtfx": duration / seconds if seconds else None,
-        "scores": scores,
+        "recordings": len(counted),
+        **whole.to_dict(),
+        "wer_interval": _interval([(item.errors, item.words) for item in counted]),
+        "cer_interval": _interval([(item.character_errors, item.characters) for item in counted]),
     }
 
 
-def summary(model: str, recognizer: Recognizer, results: list[Result], settings: dict[str, Any]) -> dict[str, Any]:
-    """The report that `--out` writes."""
-    device, dtype = str(recognizer.device), str(recognizer.dtype).removeprefix("torch.")
-    bundled = model in hub.BUNDLED
-    return {
-        "schema": 1,
-        "kind": "wer",
-        "model": model if bundled or not Path(model).exists() else Path(model).name,
-        "weights": "bundled" if bundled else "given",
-        "device": device,
-        "dtype": dtype,
-        "environment": fingerprint(device, [dtype], ["torch", "transformers", "jiwer", "av", "soxr"]),
-        "settings": settings,
-        "files": [result.to_dict() for result in results],
-        "total": total(results),
-    }
+def _interval(rows: list[tuple[int, int]]) -> list[float] | None:
+    """Of the sum of errors by the sum of units."""
+    if len(rows) < 2 or not any(units for _, units in rows):
+        return None
+    return list(stats.bootstrap(np.array(rows), lambda drawn: _rate(*drawn.sum(axis=0))))
+
+
+def _rate(errors: float, units: float) -> float:
+    return errors / units if units else float("nan")

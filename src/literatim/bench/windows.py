@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,16 @@ class Windows:
     def make(cls, samples: NDArray[np.float32], n_mels: int) -> Windows:
         """Features of whole windows, each with its own maximum."""
         return cls(samples, mel.log_mel(torch.from_numpy(samples), n_mels).contiguous())
+
+    def save(self, path: Path) -> None:
+        """Into an .npz file, for the workers."""
+        np.savez(path, samples=self.samples, features=self.features.numpy())
+
+    @classmethod
+    def load(cls, path: Path) -> Windows:
+        """What `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(arrays["samples"], torch.from_numpy(arrays["features"]))
 
     def __len__(self) -> int:
         return len(self.samples)

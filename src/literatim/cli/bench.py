@@ -9,6 +9,7 @@ from literatim.cli.lazy import Lazy
 COMMANDS = {
     "speed": ("literatim.cli.bench_speed", "Time a window beside the peers."),
     "wer": ("literatim.cli.bench_wer", "Word and character error rates."),
+    "compare": ("literatim.cli.bench_compare", "Two reports beside each other, with intervals."),
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,12 @@ from literatim.errors import LiteratimError, OptionError
 from literatim.options import HubOptions, LoadOptions
 
 if TYPE_CHECKING:
-    from literatim.bench.wer import Case
+    from literatim.api import Recognizer
+    from literatim.bench.manifest import Case, Found
+    from literatim.bench.resume import Part
+    from literatim.bench.wer_run import Result
+
+LAYOUTS = ("auto", "librispeech", "voxpopuli", "commonvoice", "aishell")
 
 
 @click.command()
@@ -24,8 +32,10 @@ if TYPE_CHECKING:
     "references",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Words of an AUDIO, in its order [default: NAME.txt, else NAME.json with the key text, beside it].",
+    help="Words of an AUDIO file, in its order [default: NAME.txt, else NAME.json with the key text, beside it].",
 )
+@click.option("--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Corpus in a folder.")
+@click.option("--split", help="Part of a corpus: test, dev, train, all ... [default: test, else all].")
 @click.option(
     "--normalizer",
     type=click.Choice(("english", "basic", "none", "all")),
@@ -33,65 +43,181 @@ if TYPE_CHECKING:
     show_default=True,
     help="What is done to both texts before they are compared.",
 )
-@click.option("--language", help="Language spoken, code or English name [default: detected].")
+@click.option("--language", help="Code or English name, or reference for each one's own [default: detected].")
+@click.option(
+    "--batch_size",
+    "--batch-size",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many are decoded together.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
+@click.option("--worst", type=click.IntRange(0), default=10, show_default=True, help="Recordings shown in the table.")
 @JSON
 @OUT
 @flags(LoadOptions, HubOptions)
 def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
-    """Word and character error rates on AUDIO files whose words are known, or on the bundled recordings.
+    """Word and character error rates on recordings whose words are known, by default the bundled ones.
 
-    RTFx is seconds of sound by seconds of work, reading the file included. Exit code 1 if a file could not be read.
+    AUDIO is a file with its words beside it, a manifest (NAME.jsonl: a line {"audio": ..., "text": ...} a recording,
+    paths from the manifest's folder, if wanted language, id and speaker), or the folder of LibriSpeech, VoxPopuli,
+    Common Voice or AISHELL-1. With --out, results are kept as they come in OUT.part, and the same command goes on
+    from there if it was interrupted. Exit code 1 if a recording or a line could not be used.
     """
     from literatim import hub
-    from literatim.api import load
-    from literatim.bench import wer
+    from literatim.bench import wer, wer_run
     from literatim.bench.wer_report import wer_table
     from literatim.options import build
 
-    if not audio and values["references"]:
-        raise OptionError("--reference needs the AUDIO it belongs to")
     name = model or ("demo" if not audio else hub.default_model())
     where = chosen(HubOptions, values)
     folder = hub.resolve(name, build(HubOptions, where))
     mapping = wer.spelling(folder)
     rules = wer.normalizers(values["normalizer"], mapping)
     wer.count("", "")  # a missing package shows now, not after an hour of work
-    cases, failed = _cases(audio, values["references"])
-    recognizer = load(name, **where, **chosen(LoadOptions, values))
-    options = {"language": values["language"]}
-    wer.warm_up(recognizer, options)
-    results = []
-    for outcome in wer.run(recognizer, cases, rules, options):
-        if isinstance(outcome, wer.Failure):
-            skipped(outcome.case.audio, outcome.error)
-            failed += 1
-        else:
-            results.append(outcome)
-    found = wer.summary(name, recognizer, results, {"normalizer": values["normalizer"], "spellings": len(mapping)})
+    found = _cases(audio, values)
+    wer_run.check_languages(found.cases, values["language"])
+    settings = {key: values[key] for key in ("normalizer", "language", "batch_size", "limit")}
+    settings |= {"spellings": len(mapping), "recordings": len(found.cases)}
+    recognizer = _load(name, {**where, **chosen(LoadOptions, values)})
+    part = _part(values["out"], found.cases, recognizer, folder, settings)
+    results, failed = _measure(recognizer, found.cases, rules, values, part)
+    report = wer_run.summary(name, folder, recognizer, results, settings)
     if results:
-        show(wer_table(found))
-    deliver(found, values["out"], values["as_json"])
-    raise click.exceptions.Exit(1 if failed else 0)
+        show(wer_table(report, values["worst"]))
+    deliver(report, values["out"], values["as_json"])
+    if part is not None:
+        part.remove()
+    raise click.exceptions.Exit(1 if failed or found.problems else 0)
 
 
-def _cases(audio: tuple[Path, ...], references: tuple[Path, ...]) -> tuple[list[Case], int]:
-    """Recordings with their references, and how many recordings have none."""
-    from literatim import demo
-    from literatim.bench.wer import Case, beside
+def _load(name: str, how: dict[str, Any]) -> Recognizer:
+    """The recognizer; what a user should know of its device goes to standard error."""
+    from literatim import device as devices
+    from literatim.api import load
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", devices.DeviceWarning)  # shown below, in the words of a command
+        recognizer = load(name, **how)
+    for remark in recognizer.warnings:
+        click.echo(f"literatim: {remark}", err=True)
+    return recognizer
+
+
+def _cases(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
+    """The recordings asked for; each that cannot be used is told on standard error."""
+    from literatim.bench.manifest import distinct
+
+    found = _sources(audio, values)
+    for problem in found.problems:
+        click.echo(f"Skipping {problem}", err=True)
+    found.cases = distinct(found.cases)[: values["limit"]]
+    if not found.cases and not found.problems:
+        raise OptionError("there are no recordings to measure on; name an AUDIO")
+    return found
+
+
+def _sources(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
+    from literatim.bench.layouts import read_layout
+    from literatim.bench.manifest import MANIFESTS, Found, read_manifest
+
+    found, files = Found(), []
+    folders = [path for path in audio if path.is_dir()]
+    if (values["layout"] != "auto" or values["split"]) and not folders:
+        raise OptionError("--layout and --split need the folder of a corpus")
+    for path in audio:
+        if path in folders:
+            found.add(read_layout(path, values["layout"], values["split"]))
+        elif path.suffix.lower() in MANIFESTS:
+            found.add(read_manifest(path))
+        else:
+            files.append(path)
+    if values["references"] and not files:
+        raise OptionError("--reference needs the AUDIO file it belongs to")
     if not audio:
-        found = [file for file in demo.recordings() if file.with_suffix(".json").is_file()]
-        if not found:
-            raise OptionError("this installation has no bundled recordings; name an AUDIO")
-        return [Case(file, file.with_suffix(".json")) for file in found], 0
-    if references:
-        if len(references) != len(audio):
-            raise OptionError(f"{len(audio)} AUDIO and {len(references)} --reference; give one for each, in order")
-        return [Case(*pair) for pair in zip(audio, references, strict=True)], 0
-    cases = []
-    for file in audio:
+        files = _bundled()
+    found.add(_pairs(files, values["references"]))
+    return found
+
+
+def _bundled() -> list[Path]:
+    from literatim import demo
+
+    found = [file for file in demo.recordings() if file.with_suffix(".json").is_file()]
+    if not found:
+        raise OptionError("this installation has no bundled recordings; name an AUDIO")
+    return found
+
+
+def _pairs(files: list[Path], references: tuple[Path, ...]) -> Found:
+    """Files with the words named or beside them."""
+    from literatim.bench.manifest import Found, pair
+
+    if references and len(references) != len(files):
+        raise OptionError(f"{len(files)} AUDIO and {len(references)} --reference; give one for each, in order")
+    found = Found()
+    for at, file in enumerate(files):
         try:
-            cases.append(Case(file, beside(file)))
+            found.cases.append(pair(file, references[at] if references else None))
         except LiteratimError as error:
-            skipped(file, error)
-    return cases, len(audio) - len(cases)
+            found.problems.append(f"{file}: {error}")
+    return found
+
+
+def _part(
+    out: Path | None, cases: Iterable[Case], recognizer: Recognizer, folder: Path, settings: dict[str, Any]
+) -> Part | None:
+    """What an earlier run of the same left; said on standard error, as is why it cannot be used."""
+    if out is None:
+        return None
+    from literatim import __version__
+    from literatim.bench.model_hash import model_hash
+    from literatim.bench.resume import Part, part_of
+
+    depends_on = {
+        "model": model_hash(folder)["sha256"],
+        "device": str(recognizer.device),
+        "dtype": str(recognizer.dtype).removeprefix("torch."),
+        "precision": recognizer.precision,
+        "literatim": __version__,
+        **{key: settings[key] for key in ("normalizer", "language", "batch_size", "spellings")},
+    }
+    part = Part.open(part_of(out), depends_on, cases)
+    if part.differs:
+        what = "; ".join(f"{name} was {before!r} and is {now!r}" for name, (before, now) in part.differs.items())
+        click.echo(f"starting anew: {part.path} is of another run ({what})", err=True)
+    elif part.results:
+        click.echo(f"going on from {part.path}: {len(part.results)} recordings are done", err=True)
+    return part
+
+
+def _measure(
+    recognizer: Recognizer, cases: list[Case], rules: dict[str, Any], values: dict[str, Any], part: Part | None
+) -> tuple[list[Result], int]:
+    """All results in the order of the recordings, and how many recordings failed."""
+    from literatim.bench import wer_run
+
+    done = dict(part.results) if part is not None else {}
+    left = [case for case in cases if case.id not in done]
+    options, failed = {"language": values["language"]}, 0
+    if left:
+        wer_run.warm_up(recognizer, options)
+    length, hidden = len(cases), not sys.stderr.isatty()
+    try:
+        with click.progressbar(length=length, label="measuring", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
+            bar.update(len(done))
+            for outcome in wer_run.run(recognizer, left, rules, options, values["batch_size"]):
+                bar.update(1)
+                if isinstance(outcome, wer_run.Failure):
+                    skipped(outcome.case.audio, outcome.error)
+                    failed += 1
+                    continue
+                done[outcome.case.id] = outcome
+                if part is not None:
+                    part.keep(outcome)
+    except KeyboardInterrupt:
+        if part is not None:
+            click.echo(f"{len(done)} results are kept in {part.path}; the same command goes on from there", err=True)
+        raise
+    return [done[case.id] for case in cases if case.id in done], failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from literatim import device as devices
 from literatim.cli.flags import chosen, flags
 from literatim.errors import AudioError, OptionError
 from literatim.options import OUTPUT_FORMATS, AudioOptions, HubOptions, LoadOptions, TranscribeOptions
@@ -20,7 +22,10 @@ from literatim.text import writers
 from literatim.types import Segment, Transcript
 
 if TYPE_CHECKING:
+    import torch
+
     from literatim.api import Recognizer
+    from literatim.fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,55 @@ def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None
     """
     paths = _expand(audio)
     output = _output(values, len(paths))
+    options = {**chosen(TranscribeOptions, values), **chosen(AudioOptions, values)}
+    how = {**chosen(LoadOptions, values), **chosen(HubOptions, values)}
+    devices.import_torch()
+    several = len(devices.several(how["device"], how["device_index"])) > 1
+    if several and len(paths) > 1:
+        failed = _on_several(model, how, paths, options, output)
+    else:
+        if several:
+            how["device_index"] = how["device_index"].split(",")[0]
+            click.echo(f"one recording uses one device: index {how['device_index']}", err=True)
+        recognizer = _load(model, how)
+        failed = (_one if output.streams else _many)(recognizer, paths, options, output)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _load(model: str | None, how: dict[str, Any]) -> Recognizer:
+    """The recognizer; what a user should know of its device goes to standard error."""
     from literatim.api import load
 
-    recognizer = load(model, **chosen(LoadOptions, values), **chosen(HubOptions, values))
-    options = {**chosen(TranscribeOptions, values), **chosen(AudioOptions, values)}
-    work = _one if output.streams else _many
-    if work(recognizer, paths, options, output):
-        raise click.exceptions.Exit(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", devices.DeviceWarning)  # shown here, in the words of a command
+        recognizer = load(model, **how)
+    _introduce(how["device"], recognizer.device, recognizer.warnings)
+    return recognizer
+
+
+def _on_several(
+    model: str | None, how: dict[str, Any], paths: list[str], options: dict[str, Any], output: Output
+) -> int:
+    """Recordings shared out among devices, a process each. Returns how many failed."""
+    from literatim.fleet import Fleet
+
+    with Fleet(model, **how) as fleet:
+        _introduce(how["device"], fleet.devices[0], fleet.warnings)
+        told = len(fleet.warnings)
+        failed = _many(fleet, paths, options, output)
+        for warning in fleet.warnings[told:]:
+            click.echo(f"literatim: {warning}", err=True)
+    return failed
+
+
+def _introduce(asked: str, device: torch.device, remarks: tuple[str, ...]) -> None:
+    """What `auto` came to, where it is not the CPU, and what is to be known of it."""
+    if asked == "auto" and device.type != "cpu":
+        name = devices.name_of(device)
+        click.echo(f"device: {device}" + (f" ({name})" if name else ""), err=True)
+    for remark in remarks:
+        click.echo(f"literatim: {remark}", err=True)
 
 
 def _expand(given: tuple[str, ...]) -> list[str]:
@@ -146,7 +193,7 @@ def _one(recognizer: Recognizer, paths: list[str], options: dict[str, Any], outp
     return 0
 
 
-def _many(recognizer: Recognizer, paths: list[str], options: dict[str, Any], output: Output) -> int:
+def _many(recognizer: Recognizer | Fleet, paths: list[str], options: dict[str, Any], output: Output) -> int:
     """All recordings in batches, shown as they finish. Returns how many failed."""
     failed = 0
     with _progress(len(paths)) as update:

@@ -54,7 +54,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class RowState:
-    """What the rules need of the tokens so far; all (B,) on the device.
+    """What the rules need of the tokens so far; all (B,) on the device, ids in int32.
 
     `stamp` is the last timestamp id, one below the first id before there is any; `last`, `penultimate`: was that
     token a timestamp (a position before the first counts as one for `penultimate`, as in openai/whisper).
@@ -68,12 +68,12 @@ class RowState:
     @classmethod
     def start(cls, rows: int, rules: Rules, device: torch.device) -> RowState:
         """Before the first token."""
-        stamp = torch.full((rows,), (rules.timestamp_begin or 0) - 1, device=device)
+        stamp = torch.full((rows,), (rules.timestamp_begin or 0) - 1, dtype=torch.int32, device=device)
         no = torch.zeros(rows, dtype=torch.bool, device=device)
         return cls(True, stamp, no, ~no)
 
     def after(self, tokens: Tensor, rules: Rules) -> RowState:
-        """The state once `tokens` (B,) were chosen."""
+        """The state once `tokens` (B,) int32 were chosen."""
         if rules.timestamp_begin is None:
             return replace(self, first=False) if self.first else self
         stamped = (tokens >= rules.timestamp_begin) & (tokens < rules.timestamp_end)
@@ -91,7 +91,7 @@ def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:
         text.fill_(NEVER)
         stamps[:, max(0, rules.initial_limit - rules.timestamp_begin) :] = NEVER
         return logits
-    ids = torch.arange(rules.timestamp_begin, rules.timestamp_end, device=logits.device)
+    ids = torch.arange(rules.timestamp_begin, rules.timestamp_end, dtype=torch.int32, device=logits.device)
     opened = state.last & state.penultimate  # a segment has begun: text or the end must follow
     closing = state.last & ~state.penultimate  # a segment has ended: the next one begins, now or later
     allowed_from = torch.where(closing, state.stamp, state.stamp + 1)

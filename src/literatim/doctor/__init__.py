@@ -1,1 +1,1 @@
-"""What is here, what is missing, and the command that mends it."""
+"""`literatim doctor`: what is here, what is missing, and the command that mends it. Never raises."""

@@ -31,7 +31,10 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled queries (B, H, K, C) over keys and values (B, H, N, C); `mask` is added to the scores.
+    """Scaled queries (B, H, K, C) over keys and values (B, H, N, C).
+
+    `mask` is added to the scores on a CPU; elsewhere it is bool, true where a query may look: Ascend has its fused
+    kernel for bool masks alone (ScaledDotProductAttentionKernelNpuOpApi.cpp of torch_npu).
 
     With few queries the fused kernel of torch's CPU build is slower than three plain calls, and for many it is
     faster; both were measured on an AVX-512 CPU (docs/benchmarks).
@@ -42,6 +45,13 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     if mask is not None:
         scores += mask
     return scores.softmax(-1) @ values
+
+
+def _mask(future: Tensor, dtype: torch.dtype) -> Tensor:
+    """For `attend`, from where a query must not look."""
+    if future.device.type != "cpu":
+        return ~future
+    return torch.zeros(future.shape, dtype=dtype).masked_fill_(future, -torch.inf)
 
 
 class FeedForward(nn.Module):
@@ -173,7 +183,7 @@ class DecoderLayer(nn.Module):
         self.mlp = FeedForward(config.d_model, config.decoder_ffn)
 
     def forward(self, x: Tensor, index: int, at: Tensor, mask: Tensor, cache: DecoderCache) -> Tensor:
-        """(B, K, D) -> (B, K, D); writes the new keys and values at positions `at` (B, K) of layer `index`."""
+        """(B, K, D) -> (B, K, D); writes the new keys and values at positions `at` (B, K) int64 of layer `index`."""
         query, key, value = self.attention.project(x)
         keys, values = cache.keys[index], cache.values[index]
         keys[cache.rows, :, at] = key.transpose(1, 2)
@@ -220,14 +230,17 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor, cache: DecoderCache, limit: int) -> Tensor:
         """Hidden states (B, K, D) of `tokens` (B, K), which follow each row's first `lengths` (B,) positions.
 
-        `limit` is a bound on length + K over the rows: cache positions from there on are not looked at.
+        `limit` is a bound on length + K over the rows: cache positions from there on are not looked at. Ids and
+        lengths are int32, whose comparisons are fast on every device.
         """
-        at = lengths[:, None] + torch.arange(tokens.shape[1], device=tokens.device)  # (B, K)
-        x = self.tokens(tokens) + self.positions[at]
-        future = torch.arange(limit, device=tokens.device) > at[:, :, None]  # (B, K, N)
-        mask = torch.zeros(future.shape, dtype=x.dtype, device=x.device).masked_fill_(future, -torch.inf)[:, None]
+        device = tokens.device
+        at = lengths[:, None] + torch.arange(tokens.shape[1], dtype=torch.int32, device=device)  # (B, K)
+        future = torch.arange(limit, dtype=torch.int32, device=device) > at[:, :, None]  # (B, K, N)
+        places = at.long()
+        x = self.tokens(tokens) + self.positions[places]
+        mask = _mask(future, x.dtype)[:, None]
         for index, layer in enumerate(self.layers):
-            x = layer(x, index, at, mask, cache)
+            x = layer(x, index, places, mask, cache)
         out: Tensor = self.norm(x)
         return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from literatim.decode.rules import Rules
 from literatim.models.screen import Screen
 from literatim.models.whisper import DecoderCache, Whisper
 from literatim.options import TranscribeOptions
+from literatim.pipeline import shapes
+from literatim.pipeline.lacking import explained
 from literatim.pipeline.steps import FullStep, ScreenedStep
 from literatim.text.tokenizer import WhisperTokenizer
 
@@ -52,9 +55,11 @@ class Engine:
     @torch.inference_mode()
     def listen(self, windows: Sequence[Tensor]) -> FullStep:
         """Encode windows (each (M, T)) into the cache: the step function that decodes them."""
-        cache = self._rows(len(windows))
-        self._encode(torch.stack(list(windows)), cache)
-        return FullStep(self.model.decoder, cache)
+        with explained(self.model, self.device):
+            rows = shapes.rows(len(windows), self.device)
+            cache = self._rows(rows)
+            self._encode(torch.stack([*windows, *[windows[-1]] * (rows - len(windows))]), cache)
+            return FullStep(self.model.decoder, cache, len(windows))
 
     def _encode(self, mel: Tensor, cache: DecoderCache) -> None:
         """(B, M, T) into the cache. On a CPU row by row: one window fills the cores, and its data their caches."""
@@ -81,19 +86,28 @@ class Engine:
     @torch.inference_mode()
     def languages(self, step: FullStep) -> list[tuple[str, float]]:
         """Each row's likeliest language and its probability among the languages."""
-        probabilities = detect_language(step, step.rows, self.tokenizer.sot, self._languages)
-        best, index = probabilities.max(-1)
+        with explained(self.model, self.device):
+            probabilities = detect_language(step, step.rows, self.tokenizer.sot, self._languages)
+            best, index = (found.tolist()[: step.wanted] for found in probabilities.max(-1))
         codes = list(self.tokenizer.languages)
-        return [(codes[at], float(p)) for at, p in zip(index.tolist(), best.tolist(), strict=True)]
+        return [(codes[at], p) for at, p in zip(index, best, strict=True)]
 
     @torch.inference_mode()
     def decode(self, step: FullStep, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None) -> list[Decoded]:
         """Greedy decoding of the rows; by default half the context, as openai/whisper's `sample_len`."""
-        context = self.config.target_positions
-        rows = [min(most or context // 2, context - len(prompt) + 1) for prompt in prompts]
-        limits = torch.tensor(rows, device=self.device)
-        batch = Prompts.make(prompts, self.tokenizer.sot, self.device)
-        if self._screen is None:
-            return greedy(step, batch, rules, self.tokenizer.no_speech, limits)
-        screened = ScreenedStep(step, self._screen, rules.suppressed)
-        return greedy(screened, batch, rules, self.tokenizer.no_speech, limits, screened.exact)
+        context, filling = self.config.target_positions, step.rows - len(prompts)
+        limits = [min(most or context // 2, context - len(prompt) + 1) for prompt in prompts]
+        padded = [*prompts, *[prompts[-1]] * filling]
+        width = shapes.prompt_width(max(map(len, prompts)), context, self.device)
+        quiet = self.tokenizer.no_speech
+        with explained(self.model, self.device):
+            batch = Prompts.make(padded, self.tokenizer.sot, self.device, width)
+            counts = torch.tensor([*limits, *[1] * filling], dtype=torch.int32)
+            if self._screen is None:
+                results = greedy(step, batch, rules, quiet, counts)
+            else:
+                screened = ScreenedStep(step, self._screen, rules.suppressed)
+                results = greedy(screened, batch, rules, quiet, counts, screened.exact)
+        if not all(math.isfinite(result.sum_logprob) for result in results):
+            self._cache = None  # a NaN in it would spread even from positions that are masked
+        return results[: len(prompts)]

@@ -13,14 +13,14 @@ EXACT_ROWS = 128  # hidden states that are normalised in one product: 26 MB of l
 
 
 class FullStep:
-    """`decode.greedy.Step` over a decoder and a cache that holds the sound."""
+    """`decode.greedy.Step` over a decoder and a cache that holds the sound; `wanted` rows are more than padding."""
 
-    def __init__(self, decoder: Decoder, cache: DecoderCache) -> None:
-        self.decoder, self._cache = decoder, cache
+    def __init__(self, decoder: Decoder, cache: DecoderCache, wanted: int) -> None:
+        self.decoder, self._cache, self.wanted = decoder, cache, wanted
 
     @property
     def rows(self) -> int:
-        """Rows of the batch."""
+        """Rows of the batch, those included that only fill it."""
         return self._cache.batch
 
     def hidden(self, tokens: Tensor, lengths: Tensor, limit: int, wanted: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class FullStep:
         hidden: Tensor = self.decoder(tokens, lengths, self._cache, bound)  # (B, K, D)
         if tokens.shape[1] == wanted.shape[1] == 1:
             return hidden
-        return hidden.gather(1, wanted[..., None].expand(-1, -1, hidden.shape[-1]))
+        return hidden.gather(1, wanted.long()[..., None].expand(-1, -1, hidden.shape[-1]))
 
     def __call__(self, tokens: Tensor, lengths: Tensor, limit: int, wanted: Tensor) -> Tensor:
         """Logits (B, P, V)."""

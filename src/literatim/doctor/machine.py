@@ -1,0 +1,85 @@
+"""The processor, the threads that torch would use on it, and memory, within what a container allows."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from literatim.doctor import limits
+from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
+
+SECTION = "machine"
+# Of a processor's many features, those that decide how fast it multiplies.
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve")
+_LITTLE = 2 * 2**30  # bytes; torch itself takes about a quarter of it
+_ROOT = Path("/")
+
+
+def findings(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root: Path = _ROOT) -> list[Finding]:
+    """`torch` is what the child said of itself, None when it cannot be imported."""
+    return [_processor(root), *_threads(torch, variables, root), _memory(root)]
+
+
+def _processor(root: Path) -> Finding:
+    listed = limits.processor(root)
+    name = listed.get("model name") or platform.processor() or platform.machine()
+    flags = listed.get("flags", "").split()
+    features = [feature for feature in _FEATURES if feature in flags]
+    text = f"{name}, {os.cpu_count()} processors{', ' if features else ''}{' '.join(features)}"
+    if platform.machine().lower() in ("x86_64", "amd64") and flags and "avx2" not in flags:
+        return Finding(
+            SECTION, "processor", WARN, f"{text}; without AVX2 it is many times slower", "use a newer machine"
+        )
+    return Finding(SECTION, "processor", OK, text)
+
+
+def _threads(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root: Path) -> list[Finding]:
+    allowed, why = _allowed(root)
+    if torch is None:
+        return [Finding(SECTION, "threads", INFO, f"{_count(allowed)} may be used{why}")]
+    used = int(torch.get("threads", 1))
+    most = max(1, math.floor(allowed))
+    named = variables.get("OMP_NUM_THREADS")
+    told = f" (OMP_NUM_THREADS={named})" if named else ""
+    text = f"torch uses {used}{told}; {_count(allowed)} may be used{why}"
+    mend = f"export OMP_NUM_THREADS={most}"
+    if used > max(1, math.ceil(allowed)):
+        return [Finding(SECTION, "threads", WARN, f"{text}: too many threads wait for each other", mend)]
+    if named and used < most // 2:
+        return [Finding(SECTION, "threads", WARN, f"{text}: most processors stay idle", mend)]
+    return [Finding(SECTION, "threads", OK, text)]
+
+
+def _allowed(root: Path) -> tuple[float, str]:
+    """How many processors' time this process can have, and which limit says so."""
+    own = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
+    quota = limits.processors(root)
+    if quota is not None and quota < own:
+        return quota, " (the container's CPU quota)"
+    return own, " (its affinity)" if own < (os.cpu_count() or 1) else ""
+
+
+def _memory(root: Path) -> Finding:
+    total, free = limits.available(root)
+    limit = limits.memory(root)
+    if total is None or free is None:
+        return Finding(SECTION, "memory", INFO, "is not told by this system")
+    text = f"{_gib(free)} of {_gib(total)} free"
+    if limit is not None and limit < total:
+        text, free = f"{text}; the container may use {_gib(limit)}", min(free, limit)
+    if free < _LITTLE:
+        mend = "end other programs, or give the container more memory"
+        return Finding(SECTION, "memory", FAIL if free < _LITTLE // 4 else WARN, f"{text}: little for a model", mend)
+    return Finding(SECTION, "memory", OK, text)
+
+
+def _count(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0") + f" processor{'' if number == 1 else 's'}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

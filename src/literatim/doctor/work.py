@@ -1,0 +1,93 @@
+"""The two things that a device is for: products of matrices, and the same text as on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from literatim.doctor.child import Answer, Look, ask
+from literatim.doctor.findings import FAIL, OK, WARN, Finding
+
+_SAME = "float32"  # the dtype in which a device must give the CPU's text
+_WITHOUT_PLUGINS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # a plugin may change what runs on the CPU, too
+_WAIT = (
+    "`literatim doctor --timeout 1200`: a first run may compile for minutes; if it hangs then too, restart the machine"
+)
+_PRODUCTS = "rough: 1 s in all, one size each"
+
+
+def matmul(device: str, look: Look) -> Finding:
+    """How fast a device multiplies, by dtype."""
+    kind = device.partition(":")[0]
+    answer = ask("matmul", device, look=look)
+    if answer.result is None:
+        return Finding(kind, "matmul", FAIL, f"products of matrices fail: {answer.trouble}", _mend(device))
+    rates = _rates(answer.result["rates"])
+    errors = [f"{dtype} fails ({said[-1]})" for dtype, said in answer.result["errors"].items()]
+    if errors:
+        text = "; ".join([*([rates] if rates else []), *errors])
+        return Finding(kind, "matmul", WARN, text, "choose another with `--dtype`")
+    return Finding(kind, "matmul", OK, f"{rates} ({_PRODUCTS})")
+
+
+def reference(look: Look) -> Answer:
+    """The text that the CPU gives, in a process that loads no accelerator's package."""
+    return ask("speech", "cpu", _SAME, look=look.with_variables(**_WITHOUT_PLUGINS))
+
+
+def on_cpu(answer: Answer) -> Finding:
+    """The bundled model on the CPU: there must be text."""
+    if answer.result is None:
+        return Finding("cpu", "end to end", FAIL, f"the bundled model does not run: {answer.trouble}", _mend("cpu"))
+    run = answer.result["runs"][_SAME]
+    text = f'{_took(answer.result, run)}: "{_shown(run["text"])}"'
+    if not run["text"].strip():
+        return Finding("cpu", "end to end", FAIL, "the bundled model hears nothing in its own recording", _mend("cpu"))
+    return Finding("cpu", "end to end", OK, text)
+
+
+def on_device(device: str, cpu: Answer, look: Look) -> Finding:
+    """The same on a device: in float32 the text must be the CPU's; in its own dtype it is only told."""
+    kind = device.partition(":")[0]
+    answer = ask("speech", device, _SAME, "auto", look=look)
+    if answer.result is None:
+        mend = _WAIT if answer.late else _mend(device)
+        return Finding(kind, "end to end", FAIL, f"the bundled model does not run: {answer.trouble}", mend)
+    run, own = answer.result["runs"][_SAME], answer.result["runs"]["auto"]
+    took = f"{_took(answer.result, run)} in {_SAME} and {own['seconds']:.1f} s in {own['dtype']}"
+    if cpu.result is None:
+        text = f"{took}; the CPU gave no text to compare with"
+        return Finding(kind, "end to end", WARN, text, "see end to end of the CPU")
+    expected = cpu.result["runs"][_SAME]["text"]
+    if run["text"] != expected:
+        text = f'the text differs from the CPU\'s in float32: "{_shown(run["text"])}" for "{_shown(expected)}"'
+        return Finding(
+            kind,
+            "end to end",
+            FAIL,
+            text,
+            f"`literatim verify demo --device {device}` finds the first layer that differs",
+        )
+    if own["text"] != expected:
+        text = f"{took}; the text is the CPU's in float32, and another in {own['dtype']}"
+        return Finding(kind, "end to end", WARN, text, "`--dtype float32` where letters count")
+    return Finding(kind, "end to end", OK, f"{took}; both texts are the CPU's")
+
+
+def _mend(device: str) -> str:
+    return f"`literatim transcribe --model demo --device {device} RECORDING` shows the whole error"
+
+
+def _took(said: dict[str, Any], run: dict[str, Any]) -> str:
+    return f"{said['audio_seconds']:g} s of {said['recording']} in {run['seconds']:.1f} s"
+
+
+def _shown(text: str, most: int = 60) -> str:
+    text = text.strip()
+    return text if len(text) <= most else f"{text[: most - 3].rstrip()}..."
+
+
+def _rates(found: Mapping[str, float]) -> str:
+    unit, name = (1e12, "TFLOP/s") if max(found.values(), default=0.0) >= 1e12 else (1e9, "GFLOP/s")
+    listed = ", ".join(f"{dtype} {value / unit:.3g}" for dtype, value in found.items())
+    return f"{listed} {name}" if listed else ""

@@ -1,0 +1,292 @@
+"""A device `npu` without hardware: real tensors and real arithmetic, for tests and for the self-test of `verify`.
+
+`install()` once, before anything uses the device; it needs torch 2.10. Every operation that torch would send to an
+Ascend device is run by the CPU on the same memory, is counted in `OPS`, can be refused (`unsupported`) and can be made
+wrong (`plant`). Not a simulation: there is no asynchrony, no memory limit and no kernel of its own; an operation the
+real device lacks works here unless a test refuses it.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.machinery import ModuleSpec
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils import backend_registration
+
+from literatim.errors import DependencyError, DeviceError
+from literatim.verify.fake_memory import KIND, LEDGER, as_cpu, as_npu
+from literatim.verify.fake_module import NPU
+from literatim.verify.faults import Fault
+
+TO_DEVICE, TO_HOST, ON_DEVICE = "copy.to_device", "copy.to_host", "copy.on_device"
+SCALAR_TO_HOST = "aten._local_scalar_dense"
+
+_LEAST_TORCH = "2.10"
+_KEY = "PrivateUse1"
+_NO_WORK = ("aten.empty", "aten.empty_strided", "aten.resize_", "aten.set_")
+_MIXES = ("aten.index", "aten._index_put_impl_", "aten.set_")  # take CPU tensors beside those of the device
+
+
+class Call(NamedTuple):
+    """One kind of call: the op without its overload, its tensors' shapes and dtypes, and the shapes of the results."""
+
+    op: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[torch.dtype, ...]
+    results: tuple[tuple[int, ...], ...]
+
+
+OPS: Counter[Call] = Counter()
+"""All calls since the start or the last `OPS.clear()` but those that only make or view memory."""
+
+_planted: list[Fault] = []
+_refused: Counter[str] = Counter()
+_libraries: list[Any] = []
+
+
+def install(devices: int = 2, name: str = "Fake NPU") -> None:
+    """Make `npu` a device of this process, and `torch_npu` a module; a second call changes number and name alone.
+
+    Raises DependencyError where torch is older than 2.10, and DeviceError where the real torch_npu is loaded.
+    """
+    NPU.set_up(devices, name)
+    if _libraries:
+        return
+    set_up: Any = getattr(backend_registration, "_setup_privateuseone_for_python_backend", None)
+    if set_up is None:
+        raise DependencyError(
+            f"the fake npu needs torch {_LEAST_TORCH} or newer, and this is torch {torch.__version__}: "
+            f'pip install "torch>={_LEAST_TORCH}"'
+        )
+    if "torch_npu" in sys.modules:
+        raise DeviceError(
+            "torch_npu is loaded, so that there can be no fake npu beside it; "
+            "start Python with TORCH_DEVICE_BACKEND_AUTOLOAD=0 and do not import torch_npu"
+        )
+    set_up(KIND, backend_module=NPU, device_guard=_Guard())
+    _register()
+    _publish()
+
+
+@contextmanager
+def plant(fault: Fault) -> Iterator[Fault]:
+    """Within it the device makes this fault (see `faults`)."""
+    _planted.append(fault)
+    try:
+        yield fault
+    finally:
+        _planted.remove(fault)
+
+
+@contextmanager
+def unsupported(op: str) -> Iterator[None]:
+    """Within it `op` (`aten.xyz`) raises what torch_npu raises with TORCH_NPU_FALLBACK_CPU_DISABLE=1."""
+    _refused[op] += 1
+    try:
+        yield
+    finally:
+        _refused[op] -= 1
+
+
+def calls(*ops: str) -> int:
+    """How often these ops ran since `OPS` was cleared."""
+    return sum(count for call, count in OPS.items() if call.op in ops)
+
+
+def compiled_shapes() -> int:
+    """How many kernels a device that compiles one for each op, shape and dtype had to compile."""
+    return len(OPS)
+
+
+class _Guard(torch._C._acc.DeviceGuard):  # type: ignore[misc,name-defined,unused-ignore]
+    def type_(self) -> Any:
+        return torch._C._autograd.DeviceType.PrivateUse1
+
+
+def _register() -> None:
+    library: Any = torch.library.Library  # untyped
+    every = library("_", "IMPL")
+    every.fallback(_dispatch, _KEY)
+    every.fallback(torch.library.fallthrough_kernel, f"Autocast{_KEY}")
+    own = library("aten", "IMPL")
+    own.impl("_copy_from", _copy, _KEY)
+    own.impl("_local_scalar_dense", _scalar, _KEY)
+    own.impl("resize_", _resize, _KEY)
+    # the names under which torch hands these to a device that is not its own
+    aten = torch.ops.aten
+    own.impl("convolution_overrideable", partial(_dispatch, aten.convolution.default), _KEY)
+    own.impl("scaled_dot_product_attention", partial(_dispatch, aten.scaled_dot_product_attention.default), _KEY)
+    _libraries.extend((every, own))
+
+
+def _publish() -> None:
+    """The stub of torch_npu, with a spec, as `importlib.util.find_spec` wants one."""
+    stub: Any = types.ModuleType("torch_npu")
+    stub.__version__ = torch.__version__.split("+")[0] + "+fake"
+    stub.__path__ = []
+    stub.npu = NPU
+    for function in ("npu_fusion_attention", "npu_rms_norm"):  # transformers imports these once torch_npu is there
+        setattr(stub, function, partial(_no_such_kernel, function))
+    for name, module in (("torch_npu", stub), (f"torch_npu.{KIND}", NPU)):
+        module.__spec__ = ModuleSpec(name, None)
+        sys.modules[name] = module
+    sys.modules[f"torch.{KIND}"] = NPU
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What an op's schema says, read once."""
+
+    name: str
+    views: bool
+    outputs: frozenset[str]
+    written: tuple[tuple[int, str], ...]  # place and name of the arguments it writes to
+    results: int
+
+    @classmethod
+    @cache
+    def of(cls, op: Any) -> _Kind:
+        schema = op._schema
+        changed = [item.alias_info is not None and item.alias_info.is_write for item in schema.arguments]
+        return cls(
+            schema.name.replace("::", "."),
+            any(item.alias_info is not None and not item.alias_info.is_write for item in schema.returns),
+            frozenset(item.name for item in schema.arguments if item.is_out),
+            tuple((place, item.name) for place, item in enumerate(schema.arguments) if changed[place]),
+            len(schema.returns),
+        )
+
+
+def _no_such_kernel(name: str, *_args: Any, **_kwargs: Any) -> Any:
+    raise NotImplementedError(f"the fake npu has no torch_npu.{name}; use torch's own functions")
+
+
+def _refuse(op: str) -> None:
+    if _refused[op]:
+        raise RuntimeError(
+            f"The operator '{op.replace('.', '::', 1)}' would execute its main computation on CPU through dispatcher "
+            "backend fallback, but CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE=1."
+        )
+
+
+def _count(op: str, inputs: Any, results: Any) -> None:
+    if op in _NO_WORK:
+        return
+    tensors, made = list(_tensors(inputs)), list(_tensors(results))
+    shapes, shapes_made = (tuple(tuple(x.shape) for x in some) for some in (tensors, made))
+    OPS[Call(op, shapes, tuple(x.dtype for x in tensors), shapes_made)] += 1
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from _tensors(item)
+    elif isinstance(tree, dict):
+        yield from _tensors(list(tree.values()))
+
+
+def _map(change: Callable[[Any], Any], tree: Any) -> Any:
+    """`change` of every leaf; torch's own tree functions take several times as long, on every op."""
+    if isinstance(tree, (list, tuple)):
+        items = [_map(change, item) for item in tree]
+        return items if isinstance(tree, list) else tuple(items)
+    if isinstance(tree, dict):
+        return {name: _map(change, item) for name, item in tree.items()}
+    return change(tree)
+
+
+def _dispatch(op: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run `op` on the CPU's handles of its tensors; what it gives is the device's."""
+    kind = _Kind.of(op)
+    _refuse(kind.name)
+    index = _index(kind.name, args, kwargs)
+    a, k = _map(_to_cpu, args), _map(_to_cpu, kwargs)
+    if kind.views:
+        results = op(*a, **k)
+        with torch.inference_mode(False):  # a view of an ordinary tensor must be an ordinary tensor
+            return _map(lambda item: as_npu(item, index) if isinstance(item, Tensor) else item, results)
+    for output in kind.outputs:
+        if not k[output].numel():
+            k[output] = torch.empty(0, dtype=k[output].dtype)  # memory of the CPU's, which can grow
+    results = _run(op, kind.name, list(a), k)
+    _count(kind.name, (a, {name: item for name, item in k.items() if name not in kind.outputs}), results)
+    if not kind.written:
+        return _map(partial(_new, index=index), results)
+    pairs = [(args[at], a[at]) if at < len(args) else (kwargs.get(name), k.get(name)) for at, name in kind.written]
+    written = [_write_back(original, own, index) for original, own in pairs if original is not None]
+    return written[0] if kind.results == 1 else tuple(written) if kind.results else None
+
+
+def _run(op: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """The op with the faults that strike it."""
+    faults = [fault for fault in _planted if fault.strikes(name)]
+    for fault in faults:
+        args = fault.inputs(args) if fault.inputs is not None else args
+    results = op(*args, **kwargs)
+    for fault in faults:
+        for result in _tensors(results):
+            if fault.output is not None and result.is_floating_point():
+                # in the result's own memory, so that ops that write into an argument are spoilt as well
+                result.copy_(fault.output(result))
+    return results
+
+
+def _index(name: str, args: Any, kwargs: dict[str, Any]) -> int:
+    """The number of the device the op runs on; RuntimeError where its tensors are not all there."""
+    found = {item.device for item in _tensors((args, kwargs)) if item.dim() or item.device.type == KIND}
+    if len(found) > 1 and not name.startswith(_MIXES):
+        listed = ", ".join(sorted(str(device) for device in found))
+        raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {listed}!")
+    asked = (kwargs.get("device"),) if isinstance(kwargs.get("device"), torch.device) else ()
+    return NPU.index(next((device.index for device in (*found, *asked) if device.type == KIND), None))
+
+
+def _to_cpu(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor) and leaf.device.type == KIND:
+        return as_cpu(leaf)
+    return torch.device("cpu") if isinstance(leaf, torch.device) and leaf.type == KIND else leaf
+
+
+def _new(result: Any, index: int) -> Any:
+    """A result in memory of its own becomes the device's."""
+    if not isinstance(result, Tensor) or result.device.type != "cpu":
+        return result
+    LEDGER.hold(result, index)
+    return as_npu(result, index)
+
+
+def _write_back(original: Any, written: Any, index: int) -> Any:
+    """The argument an op wrote to; where it was given other memory or another shape, so is the original."""
+    if isinstance(original, Tensor) and (written.shape != original.shape or written.data_ptr() != original.data_ptr()):
+        original.data = _new(written, index)
+    return original
+
+
+def _copy(source: Tensor, target: Tensor, _non_blocking: bool = False) -> Tensor:
+    kinds = (source.device.type == KIND, target.device.type == KIND)
+    _to_cpu(target).copy_(_to_cpu(source))
+    way = {(True, True): ON_DEVICE, (True, False): TO_HOST, (False, True): TO_DEVICE}[kinds]
+    _count(way, (source, target), target)
+    return target
+
+
+def _scalar(tensor: Tensor) -> Any:
+    _refuse(SCALAR_TO_HOST)
+    _count(SCALAR_TO_HOST, tensor, None)
+    return as_cpu(tensor).item()
+
+
+def _resize(tensor: Tensor, size: Any, **_memory_format: Any) -> Tensor:
+    tensor.data = _new(torch.empty(list(size), dtype=tensor.dtype), tensor.device.index)
+    return tensor

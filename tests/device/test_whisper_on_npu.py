@@ -1,0 +1,309 @@
+"""Whisper on the fake npu: the CPU's text, and nothing on the device that is slow or wrong on a real one."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from literatim.api import Recognizer, load
+from literatim.demo import recording_path, recordings
+from literatim.errors import DeviceError
+from literatim.options import TranscribeOptions
+from literatim.pipeline.engine import Engine
+from literatim.pipeline.lacking import lacked
+from literatim.types import Transcript
+from literatim.verify import fake_npu, faults
+from literatim.verify.fake_npu import ON_DEVICE, OPS, SCALAR_TO_HOST, TO_DEVICE, TO_HOST, Call, calls
+from reference.transcripts import same
+from whisper_builders import random_whisper_folder
+
+RATE = 16_000
+COMPARISONS = {f"aten.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "minimum", "maximum", "clamp")}
+COMPARISONS |= {f"aten.{name}" for name in ("max", "min", "amax", "amin", "argmax", "sort", "topk")}
+WAITING = {"aten.nonzero", "aten.masked_select", "aten._unique2", "aten.unique_consecutive", "aten.repeat_interleave"}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "odd": {"d_model": 30, "encoder_attention_heads": 5, "decoder_attention_heads": 3, "max_target_positions": 50},
+    "long text": {"max_target_positions": 140, "max_source_positions": 75, "end_gain": 1.7},
+}
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"language": "nl", "without_timestamps": True},
+    {"condition_on_previous_text": False, "initial_prompt": "what was said before", "max_new_tokens": 9},
+]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same weights on both devices, in float32."""
+
+    cpu: Recognizer
+    npu: Recognizer
+
+    @classmethod
+    def of(cls, name: str | Path) -> Pair:
+        return cls(*(load(name, device=device, dtype="float32") for device in ("cpu", "npu")))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
+    root = tmp_path_factory.mktemp("folders")
+
+    @functools.cache
+    def pair(name: str) -> Pair:
+        seed = 30 + list(FAMILIES).index(name)
+        return Pair.of(random_whisper_folder(root / name, seed, **FAMILIES[name]))
+
+    return pair
+
+
+@pytest.fixture(scope="module")
+def demo() -> Pair:
+    return Pair.of("demo")
+
+
+def sound(number: int, seconds: float) -> np.ndarray:
+    """Noise and a tone of its own."""
+    random = np.random.default_rng(number)
+    samples = int(RATE * seconds)
+    loudness = np.repeat(random.uniform(0, 0.4, samples // 4000 + 1), 4000)[:samples]
+    tone = np.sin(2 * np.pi * 137 * (number + 1) * np.arange(samples) / RATE)
+    return (loudness * (tone + 0.5 * random.standard_normal(samples))).astype(np.float32)
+
+
+def many(recognizer: Recognizer, audios: list[Any], **options: Any) -> list[Transcript]:
+    outcomes = sorted(recognizer.transcribe_many(audios, **options), key=lambda outcome: outcome.index)
+    assert [outcome.error for outcome in outcomes] == [None] * len(audios)
+    return [outcome.transcript for outcome in outcomes if outcome.transcript is not None]
+
+
+def test_the_demo_says_the_same(demo: Pair) -> None:
+    file = recording_path("noisy")
+    assert demo.npu.device == torch.device("npu", 0)
+    expected = demo.cpu.transcribe(file)
+    assert len(expected.segments) > 3
+    same(demo.npu.transcribe(file), expected)
+
+
+def test_the_demo_says_the_same_in_a_batch(demo: Pair) -> None:
+    """The beginning of each window, of all recordings together; in two languages."""
+    files = recordings()
+    together = many(demo.npu, files, batch_size=3, max_new_tokens=6)
+    assert {transcript.language for transcript in together} == {"en", "nl"}
+    for found, file in zip(together, files, strict=True):
+        same(found, demo.cpu.transcribe(file, max_new_tokens=6))
+
+
+@pytest.mark.parametrize(("name", "way"), [("plain", 0), ("plain", 1), ("plain", 2), ("odd", 1), ("long text", 0)])
+def test_batches_of_mixed_recordings(name: str, way: int, pairs: Callable[[str], Pair]) -> None:
+    pair = pairs(name)
+    audios = [sound(number, seconds) for number, seconds in enumerate((0.6, 3.3, 2.0, 1.2))]
+    options = {"no_speech_threshold": None, **WAYS[way]}
+    together = many(pair.npu, audios, batch_size=3, **options)
+    assert len({transcript.text for transcript in together}) >= 2
+    for found, audio in zip(together, audios, strict=True):
+        same(found, pair.cpu.transcribe(audio, **options))
+
+
+def test_auto_is_float16_on_an_npu(pairs: Callable[[str], Pair], tmp_path: Path) -> None:
+    recognizer = load(random_whisper_folder(tmp_path, 30), device="npu:1")
+    assert (recognizer.device, recognizer.dtype) == (torch.device("npu", 1), torch.float16)
+    transcript = recognizer.transcribe(sound(1, 3.0), no_speech_threshold=None)
+    assert transcript.segments
+    assert torch.float16 in {dtype for call in OPS for dtype in call.dtypes if call.op == "aten.addmm"}
+    assert all(np.isfinite(segment.avg_logprob) for segment in transcript.segments)
+
+
+def watch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many batches an engine decodes, and for how many it finds languages."""
+    counts = {"decode": 0, "languages": 0}
+
+    def counted(name: str) -> None:
+        inner = getattr(engine, name)
+
+        def outer(*arguments: Any) -> Any:
+            counts[name] += 1
+            return inner(*arguments)
+
+        monkeypatch.setattr(engine, name, outer)
+
+    counted("decode")
+    counted("languages")
+    return counts
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_nothing_waits_for_the_device_but_the_end_of_a_step(
+    timestamps: bool, pairs: Callable[[str], Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = pairs("plain").npu
+    counts = watch(recognizer._engine, monkeypatch)
+    audios = [sound(number, seconds) for number, seconds in enumerate((3.3, 2.0, 1.3))]
+    OPS.clear()
+    many(recognizer, audios, without_timestamps=not timestamps, no_speech_threshold=None)
+    steps = calls("aten.argmax")
+    assert steps > 10
+    assert calls(SCALAR_TO_HOST) == steps  # whether all rows have ended
+    assert calls(TO_HOST) == 3 * counts["decode"] + 2 * counts["languages"]  # tokens, two scores; language, score
+    assert not WAITING & {call.op for call in OPS}
+    assert not [call for call in OPS if call.op.startswith("aten.index") and torch.bool in call.dtypes]
+    # the sound, the prompts (tokens, lengths, places) and the limits
+    assert calls(TO_DEVICE) <= 5 * counts["decode"] + 8  # and once: the rules' masks, where the compiler is asked
+
+
+def test_what_a_device_is_slow_at_is_not_asked_of_it(pairs: Callable[[str], Pair]) -> None:
+    many(pairs("plain").npu, [sound(number, 2.5) for number in range(3)], no_speech_threshold=None)
+    compared = [call for call in OPS if call.op in COMPARISONS]
+    assert len(compared) > 5
+    assert [call for call in compared if torch.int64 in call.dtypes] == []
+    masks = [call.dtypes[3] for call in OPS if call.op == faults.ATTENTION and len(call.dtypes) > 3]
+    assert masks
+    assert set(masks) == {torch.bool}
+    assert [call.op for call in OPS if "fft" in call.op or "stft" in call.op] == []
+    assert [call for call in OPS if torch.float64 in call.dtypes or torch.complex64 in call.dtypes] == []
+
+
+def test_features_are_made_on_the_cpu(pairs: Callable[[str], Pair]) -> None:
+    engine = pairs("plain").npu._engine
+    OPS.clear()
+    window = engine.features(torch.from_numpy(sound(0, 1.0)), 0, 100, 0.0)
+    assert (window.device.type, window.dtype) == ("cpu", torch.float32)
+    assert OPS == {}
+
+
+def shapes_of(recognizer: Recognizer, audios: list[Any], **options: Any) -> set[Call]:
+    """The kinds of calls, those left out that bring recordings to the device or take results from it."""
+    OPS.clear()
+    many(recognizer, audios, no_speech_threshold=None, **options)
+    return {call for call in OPS if call.op not in (TO_DEVICE, TO_HOST)}
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_more_recordings_bring_no_new_shapes(timestamps: bool, pairs: Callable[[str], Pair]) -> None:
+    """Once batches of 1, 2, 4 and 8 rows have gone from a window without a text before to one with it."""
+    recognizer = pairs("plain").npu
+    options = {"without_timestamps": not timestamps, "max_new_tokens": 3}
+    first: set[Call] = set()
+    for rows in (1, 2, 4, 8):
+        first |= shapes_of(recognizer, [sound(number, 4.5) for number in range(rows)], batch_size=rows, **options)
+    counts = {call.shapes[0][0] for call in first if call.op == faults.ATTENTION}
+    assert counts == {1, 2, 4, 8}
+    others = [sound(20 + number, 0.7 + 0.5 * number) for number in range(9)]  # 8, 7, 6, ... rows
+    assert shapes_of(recognizer, others, batch_size=8, **options) - first == set()
+    assert shapes_of(recognizer, [sound(50, 20.0)], **options) - first == set()
+
+
+def test_prompts_of_all_lengths_have_few_widths(pairs: Callable[[str], Pair]) -> None:
+    """With a context of 140: 4 places without a text before, else 64 or 128."""
+    engine = pairs("long text").npu._engine
+    tokenizer = engine.tokenizer
+    start = list(tokenizer.prompt("en", "transcribe", True))
+    assert tokenizer.startofprev is not None
+    step = engine.listen([torch.zeros(engine.config.n_mels, engine.config.window_frames)])
+    rules = engine.rules(TranscribeOptions())
+    widths = set()
+    for before in range(0, 70, 3):
+        OPS.clear()
+        prompt = [tokenizer.startofprev, *[65] * before, *start] if before else start
+        engine.decode(step, [prompt], rules, 1)
+        widths |= {call.shapes[0][2] for call in OPS if call.op == faults.ATTENTION}
+    assert widths == {4, 64, 128}
+
+
+def test_cuda_is_left_alone(demo: Pair) -> None:
+    assert not [name for name in sys.modules if "transfer_to_npu" in name]
+    assert torch.cuda.__name__ == "torch.cuda"
+    assert not torch.cuda.is_available() or torch.version.cuda is not None
+
+
+@pytest.mark.parametrize(
+    ("op", "named", "place"),
+    [
+        ("aten.convolution", "aten::convolution", r"encoder\.conv1"),
+        (faults.ATTENTION, "aten::scaled_dot_product_attention", r"encoder\.layers\.0"),
+        ("aten.gelu", "aten::gelu", "encoder"),
+        ("aten._index_put_impl_", "aten::_index_put_impl_", r"decoder\.layers\.0"),
+        ("aten.index_select", "aten::index_select", r"decoder\.tokens"),
+        ("aten.argmax", "aten::argmax", r"literatim\.decode\.greedy\.greedy"),
+        ("aten.lt", "aten::lt", r"literatim\.decode\.rules\.after"),
+    ],
+)
+def test_an_unsupported_op_is_named_with_its_place(
+    op: str, named: str, place: str, pairs: Callable[[str], Pair]
+) -> None:
+    recognizer = pairs("plain").npu
+    wanted = rf"^npu:0 has no {named}, needed by {place}; update torch .* or use --device cpu$"
+    with fake_npu.unsupported(op), pytest.raises(DeviceError, match=wanted):
+        recognizer.transcribe(sound(0, 1.0))
+    assert recognizer.transcribe(sound(0, 1.0), no_speech_threshold=None).segments  # and goes on after it
+
+
+@pytest.mark.parametrize(
+    ("message", "operation"),
+    [
+        (
+            "Could not run 'aten::foo.bar' with arguments from the 'PrivateUse1' backend. This could ...",
+            "aten::foo.bar",
+        ),
+        ("The operator 'aten::foo' is not currently implemented for the MPS device.", "aten::foo"),
+        ("CAUTION: The operator 'aten::foo' is not currently supported on the NPU backend.", "aten::foo"),
+        ("\"addmm_impl_cpu_\" not implemented for 'Half'", "addmm_impl_cpu_"),
+        ("call aclnnFoo failed, detail:EZ1001:\nnot support DT_COMPLEX64", "aclnnFoo"),
+        ("call aclnnFoo failed, detail: out of memory", None),
+        ("npu out of memory. Tried to allocate 2 GiB", None),
+        ("The size of tensor a (3) must match the size of tensor b (4)", None),
+    ],
+)
+def test_messages_that_name_a_lacking_op(message: str, operation: str | None) -> None:
+    assert lacked(message) == operation
+
+
+def test_other_errors_pass(pairs: Callable[[str], Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = pairs("plain").npu
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("The size of tensor a (3) must match")
+
+    monkeypatch.setattr(recognizer._engine.model.encoder, "forward", fail)
+    with pytest.raises(RuntimeError, match="The size of tensor a"):
+        recognizer.transcribe(sound(0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.scaled("aten.addmm", 1.2),
+        faults.swapped_rows("aten.addmm"),
+        faults.unmasked(),
+        faults.not_a_number("aten.convolution"),
+        faults.swapped_rows("aten.index_select"),
+    ],
+    ids=["scaled", "swapped", "unmasked", "nan", "embedding"],
+)
+def test_a_planted_fault_is_heard(fault: faults.Fault, pairs: Callable[[str], Pair]) -> None:
+    pair, options = pairs("plain"), {"no_speech_threshold": None, "max_new_tokens": 8}
+    audios = [sound(3, 1.5), sound(4, 2.0)]
+    expected = [pair.cpu.transcribe(audio, **options).text for audio in audios]
+    with fake_npu.plant(fault):
+        wrong = [transcript.text for transcript in many(pair.npu, audios, **options)]
+    assert fault.hits > 0
+    assert wrong != expected
+    assert [transcript.text for transcript in many(pair.npu, audios, **options)] == expected
+    assert calls(ON_DEVICE) > 0
+
+
+def test_hf32_convolutions_move_the_scores_a_little(pairs: Callable[[str], Pair]) -> None:
+    pair, options = pairs("plain"), {"no_speech_threshold": None, "max_new_tokens": 3}
+    expected = pair.npu.transcribe(sound(3, 1.0), **options).segments[0].avg_logprob
+    with fake_npu.plant(faults.hf32()):
+        found = pair.npu.transcribe(sound(3, 1.0), **options).segments[0].avg_logprob
+    assert found == pytest.approx(expected, abs=0.05)
+    assert found != pytest.approx(expected, abs=1e-6)
