@@ -31,9 +31,17 @@ from literatim.types import Segment, Speculation, Transcript, Word
 
 if TYPE_CHECKING:
     from literatim.api import Outcome, Recognizer, load
+    from literatim.device import DeviceWarning
+    from literatim.fleet import Fleet
 
 __version__ = "0.1.0"
-_LAZY = {"load": "literatim.api", "Recognizer": "literatim.api", "Outcome": "literatim.api"}
+_LAZY = {
+    "load": "literatim.api",
+    "Recognizer": "literatim.api",
+    "Outcome": "literatim.api",
+    "Fleet": "literatim.fleet",
+    "DeviceWarning": "literatim.device",
+}
 
 __all__ = [
     "AudioContentError",
@@ -44,6 +52,8 @@ __all__ = [
     "AudioOptions",
     "DependencyError",
     "DeviceError",
+    "DeviceWarning",
+    "Fleet",
     "HubOptions",
     "LiteratimError",
     "LoadOptions",
@@ -67,6 +77,9 @@ def __getattr__(name: str) -> Any:
     """Import what needs torch when it is first asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module 'literatim' has no attribute {name!r}")
+    from literatim.device import import_torch
+
+    import_torch()  # a package beside torch may be broken, and its message says less than ours
     return getattr(import_module(_LAZY[name]), name)
 
 

@@ -12,6 +12,7 @@ from literatim import errors
 
 WANTED = {
     "AudioOptions",
+    "Fleet",
     "HubOptions",
     "LoadOptions",
     "Segment",
