@@ -5,7 +5,7 @@ from __future__ import annotations
 from literatim.device.backend import KINDS
 from literatim.device.choose import dtype_of, pick, several
 from literatim.device.count import available
-from literatim.device.describe import ENVIRONMENT, dtypes, multiplies_int8, name_of, threads, versions
+from literatim.device.describe import ENVIRONMENT, dtypes, multiplies_int8, name_of, packs_linear, threads, versions
 from literatim.device.graphs import graphs
 from literatim.device.memory import Memory, host_memory, memory, reset_host_peak, reset_peak
 from literatim.device.precision import precision, precision_flags
@@ -30,6 +30,7 @@ __all__ = [
     "memory",
     "multiplies_int8",
     "name_of",
+    "packs_linear",
     "pick",
     "precision",
     "precision_flags",

@@ -76,6 +76,17 @@ def dtypes(device: torch.device) -> tuple[str, ...]:
     return tuple(name for name in DTYPES if name != "auto" and _multiplies(name, device))
 
 
+def packs_linear(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether oneDNN takes weights of this dtype that it has laid out beforehand: torch's CPU builds, mostly."""
+    import torch
+
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+
+
 def multiplies_int8(device: torch.device) -> bool:
     """Whether int8 products are faster than reading four times the bytes: CPUs with AVX-512 (VNNI)."""
     import torch

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from literatim.models.config import WhisperConfig
+from literatim.models.linear import Embedding, Linear
 
+STABLE_QUERIES = 4  # with fewer, the CPU sums a query's products in another order
 FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1000 below the overflow
 
 
@@ -37,14 +39,25 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     kernel for bool masks alone (ScaledDotProductAttentionKernelNpuOpApi.cpp of torch_npu).
 
     With few queries the fused kernel of torch's CPU build is slower than three plain calls, and for many it is
-    faster; both were measured on an AVX-512 CPU (docs/benchmarks).
+    faster; both were measured on an AVX-512 CPU (docs/benchmarks). Fewer than STABLE_QUERIES are computed as so many:
+    then what a query gets depends neither on how many there are nor on the other rows.
     """
     if query.shape[2] > 8 or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
+    wanted = query.shape[2]
+    if wanted < STABLE_QUERIES:
+        query = _repeat_last(query)
+        mask = mask if mask is None or wanted == 1 else _repeat_last(mask)
     scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
     if mask is not None:
         scores += mask
-    return scores.softmax(-1) @ values
+    return (scores.softmax(-1) @ values)[:, :, :wanted]
+
+
+def _repeat_last(x: Tensor) -> Tensor:
+    """(B, H, K, C) with its last query again until there are STABLE_QUERIES."""
+    more = STABLE_QUERIES - x.shape[2]
+    return torch.cat((x, x[:, :, -1:].expand(-1, -1, more, -1)), 2)
 
 
 def _mask(future: Tensor, dtype: torch.dtype) -> Tensor:
@@ -60,12 +73,12 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, D) -> (B, K, D), the residual branch alone."""
-        out: Tensor = self.fc2(F.gelu(self.fc1(self.norm(x))))
+        out: Tensor = self.fc2(self.fc1.gelu(self.norm(x)))
         return out
 
 
@@ -76,8 +89,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads, self.scale = heads, (width // heads) ** -0.5
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, K, D) -> scaled queries, keys and values, each (B, H, K, C)."""
@@ -92,9 +105,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads, self.scale = heads, (width // heads) ** -0.5
         self.norm = nn.LayerNorm(width)
-        self.q = nn.Linear(width, width)
-        self.kv = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
+        self.q = Linear(width, width)
+        self.kv = Linear(width, 2 * width)
+        self.out = Linear(width, width)
 
     def query(self, x: Tensor) -> Tensor:
         """(B, K, D) -> (B, H, K, C)."""
@@ -202,7 +215,7 @@ class Decoder(nn.Module):
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.tokens = Embedding(config.vocab_size, config.d_model)
         self.positions = nn.Parameter(torch.empty(config.target_positions, config.d_model))
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.d_model)

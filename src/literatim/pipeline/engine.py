@@ -13,6 +13,7 @@ from literatim import device as devices
 from literatim.audio import mel
 from literatim.decode.greedy import Decoded, Prompts, detect_language, greedy
 from literatim.decode.rules import Rules
+from literatim.models.linear import pack
 from literatim.models.screen import Screen
 from literatim.models.whisper import DecoderCache, Whisper
 from literatim.options import TranscribeOptions
@@ -31,6 +32,8 @@ class Engine:
         self.model, self.tokenizer, self.generation_config = model, tokenizer, generation_config
         self.config = model.config
         self.device = model.decoder.positions.device
+        if devices.packs_linear(self.device, model.decoder.positions.dtype):
+            pack(model)
         self._cache: DecoderCache | None = None
         self._screen = self._make_screen()
         ids = list(tokenizer.languages.values())

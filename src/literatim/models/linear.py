@@ -1,0 +1,67 @@
+"""Linear layers whose weights can lie in memory as a CPU's matrix kernels read them, and embeddings.
+
+torch's own linear lays the weights out anew in every call (oneDNN, bfloat16) or multiplies them as they are (MKL,
+float32). Laid out once, a Whisper's products take 0.75 to 0.9 of the time with the 1500 rows of an encoder and 0.4 to
+0.7 with the few rows of a decoding step (AMD Zen 4, two cores, torch 2.13). What a row gives does not depend on how
+many rows there are, either, which MKL's float32 kernels do not offer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """nn.Linear; after `pack` its weight is gone and only inference on the CPU is left."""
+
+    _packed: Tensor | None = None
+
+    def reset_parameters(self) -> None:
+        """Nothing: the weights come from a checkpoint."""
+
+    def pack(self) -> None:
+        """Replace the weight by its packed form."""
+        self._packed = _onednn()._reorder_linear_weight(self.weight.detach())
+        self.register_parameter("weight", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        if self._packed is None:
+            return F.linear(x, self.weight, self.bias)
+        return self._multiply(x, self._packed, "none")
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU of the product, in one pass where the weight is packed."""
+        if self._packed is None:
+            return F.gelu(F.linear(x, self.weight, self.bias))
+        return self._multiply(x, self._packed, "gelu")
+
+    def _multiply(self, x: Tensor, packed: Tensor, function: str) -> Tensor:
+        rows = x.reshape(-1, self.in_features)
+        if len(rows) == 1:  # a lone row is summed in another order; as one of two it is not
+            rows = rows.expand(2, -1)
+        out: Tensor = _onednn()._linear_pointwise(rows, packed, self.bias, function, [], "none")
+        return out[: x.numel() // self.in_features].view(*x.shape[:-1], self.out_features)
+
+
+class Embedding(nn.Embedding):
+    """nn.Embedding that is not filled with random numbers, which on the meta device would import torch's compiler."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: the weights come from a checkpoint."""
+
+
+def _onednn() -> Any:
+    """The operators that torch.compile's CPU backend uses for the same purpose."""
+    return torch.ops.mkldnn
+
+
+def pack(module: nn.Module) -> None:
+    """Pack every linear layer below `module`, one after the other so that only one of them exists twice."""
+    for layer in module.modules():
+        if isinstance(layer, Linear):
+            layer.pack()
