@@ -80,7 +80,7 @@ def packs_linear(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether oneDNN takes weights of this dtype that it has laid out beforehand: torch's CPU builds, mostly."""
     import torch
 
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch._C._has_mkldnn:
         return False
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
