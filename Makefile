@@ -51,7 +51,8 @@ demo-model: $(MARK)-test
 	$(FIT) build/two --layers 2 --minutes 20
 	$(FIT) build/four --layers 4 --phase 2 --resume build/two/checkpoint.pt --minutes 25
 	$(FIT) build/last --layers 4 --phase 3 --resume build/four/checkpoint.pt --minutes 37 --decay 37 --ctc 0.25 --guidance 0.1
-	$(BIN)/python -m literatim.train.export build/last/checkpoint.pt build/last/bpe.json $(DEMO)
+	$(FIT) build/more --layers 4 --phase 3 --resume build/last/checkpoint.pt --minutes 70 --decay 65 --rate 1e-3 --warmup 40 --ctc 0.25 --guidance 0.1
+	$(BIN)/python -m literatim.train.export build/more/checkpoint.pt build/more/bpe.json $(DEMO)
 	$(BIN)/python -m literatim.train.alignment $(DEMO)
 	$(BIN)/python -m literatim.train.recordings src/literatim/demo/recordings
 	$(BIN)/python -m literatim.train.evaluate $(DEMO) --out $(DEMO)/evaluation.json
