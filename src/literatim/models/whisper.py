@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import Embedding, Linear
 
-STABLE_QUERIES = 4  # with fewer, the CPU sums a query's products in another order
 FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1000 below the overflow
 
 
@@ -39,25 +38,14 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     kernel for bool masks alone (ScaledDotProductAttentionKernelNpuOpApi.cpp of torch_npu).
 
     With few queries the fused kernel of torch's CPU build is slower than three plain calls, and for many it is
-    faster; both were measured on an AVX-512 CPU (docs/benchmarks). Fewer than STABLE_QUERIES are computed as so many:
-    then what a query gets depends neither on how many there are nor on the other rows.
+    faster; both were measured on an AVX-512 CPU (docs/benchmarks).
     """
     if query.shape[2] > 8 or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
-    wanted = query.shape[2]
-    if wanted < STABLE_QUERIES:
-        query = _repeat_last(query)
-        mask = mask if mask is None or wanted == 1 else _repeat_last(mask)
     scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
     if mask is not None:
         scores += mask
-    return (scores.softmax(-1) @ values)[:, :, :wanted]
-
-
-def _repeat_last(x: Tensor) -> Tensor:
-    """(B, H, K, C) with its last query again until there are STABLE_QUERIES."""
-    more = STABLE_QUERIES - x.shape[2]
-    return torch.cat((x, x[:, :, -1:].expand(-1, -1, more, -1)), 2)
+    return scores.softmax(-1) @ values
 
 
 def _mask(future: Tensor, dtype: torch.dtype) -> Tensor:
