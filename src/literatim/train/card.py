@@ -37,7 +37,7 @@ use; words outside its vocabulary come out as other words, fluently.
 | languages | English and Dutch, detected from the sound; `translate` was never trained |
 | data | {hours} of speech made by espeak-ng 1.51 in {voices} voice variants; no recording of a person |
 | text | {templates} templates, {words:,} words, written for this project; 40 % random word sequences, 20 % splices |
-| windows | composed while training: 1 to 3 utterances; tempo, vocal tract, spectrum, level and noise from 3 dB up varied |
+| windows | composed while training: 1 to 3 utterances; tempo, vocal tract, level and noise from 3 dB up varied |
 | also | silence, hum, tones, coughs; utterances cut at the window's edge; previous text as a prompt |
 | objective | cross-entropy, phoneme CTC on the encoder, attention of three heads led to the word's place |
 | compute | {compute} |
