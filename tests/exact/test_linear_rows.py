@@ -72,8 +72,11 @@ def test_a_view_with_gaps_is_multiplied_as_it_reads() -> None:
 
 def test_packing_keeps_no_second_copy() -> None:
     model = nn.Sequential(Linear(8, 8), nn.LayerNorm(8), Linear(8, 4, bias=False))
-    x = torch.randn(3, 8)
+    random = torch.Generator().manual_seed(3)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, generator=random)  # as they come, they are memory that nobody has written
+    x = torch.randn(3, 8, generator=random)
     before = model(x)
     pack(model)
     assert [name for name, _ in model.named_parameters()] == ["0.bias", "1.weight", "1.bias"]
-    assert torch.allclose(model(x), before, atol=1e-6)
+    assert torch.allclose(model(x), before, atol=1e-5)
