@@ -61,16 +61,16 @@ def test_memory_of_mps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_host_memory_grows_with_what_is_held() -> None:
     before = devices.host_memory()
-    held = torch.ones(32 << 18)  # 32 MiB, touched
+    held = torch.ones(64 << 18)  # 64 MiB: malloc takes what is above 32 MiB from the system, not from its heap
     after = devices.memory(CPU)
     assert before.allocated is not None
     assert after.allocated is not None
-    assert after.allocated - before.allocated > 24 << 20
+    assert after.allocated - before.allocated > 48 << 20
     assert after.peak is not None
     assert after.peak >= after.allocated - (1 << 20)
     assert after.total is not None
     assert after.total > after.allocated
-    assert held.numel() == 32 << 18
+    assert held.numel() == 64 << 18
 
 
 def test_the_peak_of_the_host_is_reset() -> None:
