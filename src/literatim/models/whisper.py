@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import Embedding, Linear
 
+SPARE = 16  # cache places behind the last position, for tokens that are tried and cannot be kept
 FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1000 below the overflow
 
 
@@ -155,7 +156,7 @@ class DecoderCache:
 
     @property
     def size(self) -> int:
-        """Positions the text can have."""
+        """Places for the text: its positions and SPARE more."""
         return self.keys.shape[3]
 
     @property
@@ -163,15 +164,18 @@ class DecoderCache:
         """Rows the cache was made for."""
         return self.keys.shape[1]
 
-    def first(self, rows: int) -> DecoderCache:
-        """The first `rows` rows, as views."""
-        return DecoderCache(
-            self.keys[:, :rows],
-            self.values[:, :rows],
-            self.cross_keys[:, :rows],
-            self.cross_values[:, :rows],
-            self.rows[:rows],
-        )
+    def part(self, start: int, count: int) -> DecoderCache:
+        """Rows [start, start + count), as views."""
+        rows = slice(start, start + count)
+        tensors = (self.keys, self.values, self.cross_keys, self.cross_values)
+        return DecoderCache(*(tensor[:, rows] for tensor in tensors), self.rows[:count])
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
+        for text in (self.keys, self.values):
+            text[:, target, :, :positions] = text[:, source, :, :positions]
+        for sound in (self.cross_keys, self.cross_values):
+            sound[:, target] = sound[:, source]
 
 
 class DecoderLayer(nn.Module):
@@ -213,7 +217,7 @@ class Decoder(nn.Module):
         """A cache for up to `batch` rows on this module's device, in its dtype."""
         config, like = self.config, self.positions
         heads, channels = config.decoder_heads, config.d_model // config.decoder_heads
-        text = (config.decoder_layers, batch, heads, config.target_positions, channels)
+        text = (config.decoder_layers, batch, heads, config.target_positions + SPARE, channels)
         sound = (config.decoder_layers, batch, heads, config.source_positions, channels)
         # zeros, not empty: masked positions still enter the product, where a NaN would spread
         keys, values, cross_keys, cross_values = (like.new_zeros(shape) for shape in (text, text, sound, sound))
@@ -231,14 +235,15 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor, cache: DecoderCache, limit: int) -> Tensor:
         """Hidden states (B, K, D) of `tokens` (B, K), which follow each row's first `lengths` (B,) positions.
 
-        `limit` is a bound on length + K over the rows: cache positions from there on are not looked at. Ids and
-        lengths are int32, whose comparisons are fast on every device.
+        `limit` is a bound on length + K over the rows: cache positions from there on are not looked at. Up to SPARE
+        tokens may stand behind the last position; what they give means nothing. Ids and lengths are int32, whose
+        comparisons are fast on every device.
         """
         device = tokens.device
         at = lengths[:, None] + torch.arange(tokens.shape[1], dtype=torch.int32, device=device)  # (B, K)
         future = torch.arange(limit, dtype=torch.int32, device=device) > at[:, :, None]  # (B, K, N)
         places = at.long()
-        x = self.tokens(tokens) + self.positions[places]
+        x = self.tokens(tokens) + self.positions[places.clamp(max=self.config.target_positions - 1)]
         mask = _mask(future, x.dtype)[:, None]
         for index, layer in enumerate(self.layers):
             x = layer(x, index, places, mask, cache)

@@ -84,7 +84,7 @@ class Engine:
         if self._cache is None or self._cache.batch < rows:
             self._cache = None  # free it before the larger one is made
             self._cache = self.model.decoder.allocate(rows)
-        return self._cache.first(rows)
+        return self._cache.part(0, rows)
 
     @torch.inference_mode()
     def languages(self, step: FullStep) -> list[tuple[str, float]]:
