@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from literatim.cli.bench_common import JSON, OUT, deliver, show, skipped
 from literatim.cli.flags import chosen, flags
+from literatim.cli.recognizer import load
 from literatim.errors import LiteratimError, OptionError
 from literatim.options import HubOptions, LoadOptions
 
@@ -80,7 +80,7 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     wer_run.check_languages(found.cases, values["language"])
     settings = {key: values[key] for key in ("normalizer", "language", "batch_size", "limit")}
     settings |= {"spellings": len(mapping), "recordings": len(found.cases)}
-    recognizer = _load(name, {**where, **chosen(LoadOptions, values)})
+    recognizer = load(name, {**where, **chosen(LoadOptions, values)})
     part = _part(values["out"], found.cases, recognizer, folder, settings)
     results, failed = _measure(recognizer, found.cases, rules, values, part)
     report = wer_run.summary(name, folder, recognizer, results, settings)
@@ -90,19 +90,6 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     if part is not None:
         part.remove()
     raise click.exceptions.Exit(1 if failed or found.problems else 0)
-
-
-def _load(name: str, how: dict[str, Any]) -> Recognizer:
-    """The recognizer; what a user should know of its device goes to standard error."""
-    from literatim import device as devices
-    from literatim.api import load
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", devices.DeviceWarning)  # shown below, in the words of a command
-        recognizer = load(name, **how)
-    for remark in recognizer.warnings:
-        click.echo(f"literatim: {remark}", err=True)
-    return recognizer
 
 
 def _cases(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import json
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ import click
 
 from literatim import device as devices
 from literatim.cli.flags import chosen, flags
+from literatim.cli.recognizer import introduce, load
 from literatim.errors import AudioError, OptionError
 from literatim.options import OUTPUT_FORMATS, AudioOptions, HubOptions, LoadOptions, TranscribeOptions
 from literatim.text import writers
 from literatim.types import Segment, Transcript
 
 if TYPE_CHECKING:
-    import torch
-
     from literatim.api import Recognizer
     from literatim.fleet import Fleet
 
@@ -117,21 +115,10 @@ def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None
         if several:
             how["device_index"] = how["device_index"].split(",")[0]
             click.echo(f"one recording uses one device: index {how['device_index']}", err=True)
-        recognizer = _load(model, how)
+        recognizer = load(model, how)
         failed = (_one if output.streams else _many)(recognizer, paths, options, output)
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _load(model: str | None, how: dict[str, Any]) -> Recognizer:
-    """The recognizer; what a user should know of its device goes to standard error."""
-    from literatim.api import load
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", devices.DeviceWarning)  # shown here, in the words of a command
-        recognizer = load(model, **how)
-    _introduce(how["device"], recognizer.device, recognizer.warnings)
-    return recognizer
 
 
 def _on_several(
@@ -141,21 +128,12 @@ def _on_several(
     from literatim.fleet import Fleet
 
     with Fleet(model, **how) as fleet:
-        _introduce(how["device"], fleet.devices[0], fleet.warnings)
+        introduce(how["device"], fleet.devices[0], fleet.warnings)
         told = len(fleet.warnings)
         failed = _many(fleet, paths, options, output)
         for warning in fleet.warnings[told:]:
             click.echo(f"literatim: {warning}", err=True)
     return failed
-
-
-def _introduce(asked: str, device: torch.device, remarks: tuple[str, ...]) -> None:
-    """What `auto` came to, where it is not the CPU, and what is to be known of it."""
-    if asked == "auto" and device.type != "cpu":
-        name = devices.name_of(device)
-        click.echo(f"device: {device}" + (f" ({name})" if name else ""), err=True)
-    for remark in remarks:
-        click.echo(f"literatim: {remark}", err=True)
 
 
 def _expand(given: tuple[str, ...]) -> list[str]:
