@@ -219,7 +219,7 @@ def test_plain_and_rich_tables_are_shown(
 
 def _report(path: Path, turns: list[float]) -> Path:
     row = {"name": "literatim", "setting": "default", "dtype": "float32", "batch": 1, "tokens": 9}
-    rows = [{**row, "status": "measured", "turns": turns}]
+    rows = [{**row, "status": "measured", "samples_ms": {"total": [1000 * turn for turn in turns]}}]
     path.write_text(json.dumps({"schema": 2, "kind": "speed", "environment": {}, "settings": {}, "rows": rows}))
     return path
 

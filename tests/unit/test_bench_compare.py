@@ -17,7 +17,8 @@ PUBLISHED = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 def _row(turns: list[float], **other: Any) -> dict[str, Any]:
     row = {"name": "literatim", "setting": "default", "dtype": "float32", "batch": 1, "tokens": 100}
-    return {**row, "status": "measured", "turns": turns, **other}
+    samples = {"encoder": [0.0] * len(turns), "total": [1000 * turn for turn in turns]}
+    return {**row, "status": "measured", "samples_ms": samples, **other}
 
 
 def _speed(*rows: dict[str, Any], **environment: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def test_few_turns_have_no_interval_and_fail_nothing() -> None:
 
 
 def test_the_first_schema_is_read() -> None:
-    # milliseconds, one setting, and the tokens of all rows in one place
+    # one setting, and the tokens of all rows in one place
     row = {"name": "literatim", "dtype": "float32", "batch": 1, "status": "measured"}
     old = _speed({**row, "samples_ms": {"encoder": [1.0] * 3, "total": [900.0, 1000.0, 1300.0]}})
     old["settings"]["tokens"] = 100

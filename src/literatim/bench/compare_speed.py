@@ -94,17 +94,10 @@ def _rows(report: dict[str, Any]) -> dict[Key, list[float]]:
     """Seconds of every turn of the rows that were measured."""
     found = {}
     for row in report["rows"]:
-        turns = _turns(row)
+        turns = [value / 1000 for value in row.get("samples_ms", {}).get("total", [])]
         if row.get("status") == "measured" and turns:
             found[_key({"tokens": report.get("settings", {}).get("tokens", 0), **row})] = turns
     return found
-
-
-def _turns(row: dict[str, Any]) -> list[float]:
-    """`turns` in seconds, or schema 1's milliseconds."""
-    if row.get("turns"):
-        return [float(value) for value in row["turns"]]
-    return [float(value) / 1000 for value in row.get("samples_ms", {}).get("total", [])]
 
 
 def _key(row: dict[str, Any]) -> Key:
