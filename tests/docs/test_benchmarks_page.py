@@ -1,0 +1,74 @@
+"""docs/benchmarks/README.md beside the reports: their commands, their figures, and nothing that the program lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from literatim.cli import bench_compare, bench_speed, bench_wer
+
+FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
+PAGE = (FOLDER / "README.md").read_text("utf-8")
+COMMANDS = {"speed": bench_speed.speed, "wer": bench_wer.wer, "compare": bench_compare.compare}
+REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
+
+
+def _lines() -> list[list[str]]:
+    """The words after `literatim bench` of every command on the page."""
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[2:] for line in text.splitlines() if line.startswith("literatim bench ")]
+
+
+@pytest.fixture(autouse=True)
+def _files_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in (option for command in COMMANDS.values() for option in command.params):
+        if isinstance(option.type, click.Path):
+            monkeypatch.setattr(option.type, "exists", False)
+
+
+def _parsed(words: list[str]) -> dict[str, Any]:
+    """A command's values, as click reads them."""
+    return COMMANDS[words[0]].make_context(words[0], words[1:]).params
+
+
+def test_the_commands_are_understood() -> None:
+    lines = _lines()
+    assert {words[0] for words in lines} == set(COMMANDS)
+    for words in lines:
+        _parsed(words)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_has_the_command_that_made_it(name: str) -> None:
+    """Shape, batches, dtypes, peers and rounds of the command are those of the file."""
+    (words,) = (words for words in _lines() if words[0] == "speed" and f"docs/benchmarks/{name}" in words)
+    given, report = _parsed(words), json.loads((FOLDER / name).read_text("utf-8"))
+    assert report["model"] == (given["shape"] or given["model"])
+    assert report["settings"]["batches"] == list(given["batches"])
+    assert report["settings"]["iterations"] == (given["iterations"] or 5)
+    assert report["environment"]["dtypes"] == list(given["dtypes"] or ("float32", "bfloat16", "int8"))
+    assert {row["name"] for row in report["rows"]} == {"literatim", *(given["peers"] or bench_speed.PEERS)}
+
+
+def test_the_ratios_are_those_of_the_files() -> None:
+    header, _, *lines = re.findall(r"^\|(.*)\|$", PAGE[: PAGE.index("## Speed")], re.MULTILINE)
+    files = re.findall(r"\]\((speed-.*?\.json)\)", header)
+    assert len(lines) == 4
+    for line in lines:
+        kind, *shown = (cell.strip() for cell in line.split("|"))
+        for file, cell in zip(files, shown, strict=True):
+            assert cell == _ratio(json.loads((FOLDER / file).read_text("utf-8")), *kind.split(", batch "))
+
+
+def _ratio(report: dict[str, Any], dtype: str, batch: str) -> str:
+    wanted = ("transformers", dtype, int(batch))
+    for row in report["rows"]:
+        if (row["name"], row["dtype"], row["batch"]) == wanted:
+            return f"{row['ours_to_this']['total']:.2f}"
+    return "not measured"
