@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from literatim import demo
-from literatim.doctor import backends, inside_models, models, packages, run, work
+from literatim.doctor import backends, child, inside_models, models, packages, run, work
 from literatim.doctor.child import Answer, Look, Ran
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding, as_dict, exit_code, split
 from literatim.doctor.packages import Need
@@ -112,8 +112,8 @@ def test_a_crash_is_laid_at_the_door_of_its_device(monkeypatch: pytest.MonkeyPat
             return Answer(None, "was killed by SIGSEGV")
         return Answer({kind: {"count": 0, "why_not": "no"} for kind in kinds})
 
-    monkeypatch.setattr(backends, "ask", ask)
-    found = backends.look_at(["cpu", "npu", "xpu"], Look())
+    monkeypatch.setattr(child, "ask", ask)
+    found = child.ask_each("devices", ["cpu", "npu", "xpu"], Look())
     assert [found[kind].result is None for kind in ("cpu", "npu", "xpu")] == [False, True, False]
 
 
@@ -121,8 +121,8 @@ def test_a_package_that_crashes_on_import_is_found(monkeypatch: pytest.MonkeyPat
     def ask(_probe: str, *names: str, look: Look) -> Answer:
         return Answer(None, "was killed by SIGILL") if "soxr" in names else Answer({"av": {"version": "18"}})
 
-    monkeypatch.setattr(packages, "ask", ask)
-    found = packages.imports(["av", "soxr"], Look())
+    monkeypatch.setattr(child, "ask", ask)
+    found = child.ask_each("packages", ["av", "soxr"], Look())
     assert found["av"].result == {"version": "18"}
     assert found["soxr"].trouble == "was killed by SIGILL"
 
@@ -367,7 +367,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Answer]) -> list[t
         questions.append((probe, *arguments))
         return answers.get(probe, Answer(None, "no answer"))
 
-    for module in (run, backends, models, packages, work):
+    for module in (run, child, models, work):
         monkeypatch.setattr(module, "ask", ask)
     for module in (run.cuda, run.npu):
         monkeypatch.setattr(module, "driver", lambda: Ran(None, "", ""))

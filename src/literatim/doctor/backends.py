@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from literatim.doctor.child import Answer, Look, ask
+from literatim.doctor.child import Answer
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding, split
 
 ABSENT = "other devices"  # the section of those that are not here, and that nothing says should be
@@ -41,25 +41,6 @@ def _build(said: Mapping[str, Any]) -> str:
     if said.get("cuda"):
         return f"for CUDA {said['cuda']}"
     return f"for ROCm {said['hip']}" if said.get("hip") else "without CUDA"
-
-
-def look_at(kinds: Sequence[str], look: Look) -> dict[str, Answer]:
-    """What a child says of each kind: all in one, or, when that does not survive, each in its own."""
-    together = ask("devices", *kinds, look=look)
-    if together.result is None and len(kinds) > 1:
-        return {kind: look_at([kind], look)[kind] for kind in kinds}
-    if together.result is None:
-        return {kinds[0]: together}
-    return {kind: _of_kind(together, kind) for kind in kinds}
-
-
-def _of_kind(together: Answer, kind: str) -> Answer:
-    said = (together.result or {}).get(kind)
-    if not isinstance(said, dict):
-        return Answer(None, "the look at it gave no answer")
-    if "error" in said:
-        return Answer(None, said["error"][0], tuple(said["error"]))
-    return Answer(said, together.trouble)
 
 
 def here(answer: Answer) -> int:

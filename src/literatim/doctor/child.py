@@ -78,6 +78,16 @@ def ask(probe: str, *arguments: str, look: Look) -> Answer:
     return _read(ran, look.patience)
 
 
+def ask_each(probe: str, names: Sequence[str], look: Look) -> dict[str, Answer]:
+    """What a probe says of each name: all in one child, or, when that does not survive, each in its own."""
+    together = ask(probe, *names, look=look)
+    if together.result is None and len(names) > 1:
+        return {name: ask_each(probe, [name], look)[name] for name in names}
+    if together.result is None:
+        return {names[0]: together}
+    return {name: _part(together.result.get(name), together.trouble) for name in names}
+
+
 def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> Ran:
     """Run a command for at most `seconds`; it and its children are killed after that. Never raises for what it does."""
     try:
@@ -141,10 +151,17 @@ def _read(ran: Ran, patience: float) -> Answer:
     said = _object(ran.stdout)
     if said is None:
         return Answer(None, _death(ran))
+    return _part(said, "" if ran.code == 0 else f"{_death(ran)}, after it had answered")
+
+
+def _part(said: object, trouble: str) -> Answer:
+    """An answer, or what it says of one of several names; `trouble` is what became of the child afterwards."""
+    if not isinstance(said, dict):
+        return Answer(None, "the look at it gave no answer")
     if "error" in said:
         causes = tuple(str(cause) for cause in said["error"])
         return Answer(None, causes[0] if causes else "an error without a name", causes)
-    return Answer(said, "" if ran.code == 0 else f"{_death(ran)}, after it had answered")
+    return Answer(said, trouble)
 
 
 def _object(stdout: str) -> dict[str, Any] | None:

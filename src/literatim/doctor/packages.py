@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-from literatim.doctor.child import Answer, Look, ask
+from literatim.doctor.child import Answer, Look, ask_each
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
 from literatim.doctor.matrix import at_least
 
@@ -80,7 +80,7 @@ def _needed(needs: list[Need], look: Look) -> list[Finding]:
         text = "literatim is on the path but not installed: what it needs is not known"
         return [Finding(SECTION, "packages", WARN, text, "pip install literatim")]
     mine = [need for need in needs if need.name != _TORCH]
-    answer = imports([_module(need.name) for need in mine], look)
+    answer = ask_each("packages", [_module(need.name) for need in mine], look)
     good: list[Finding] = []
     bad: list[Finding] = []
     for need in mine:
@@ -89,24 +89,6 @@ def _needed(needs: list[Need], look: Look) -> list[Finding]:
     listed = ", ".join(f"{finding.name} {finding.text}" for finding in good)
     found = [Finding(SECTION, "packages", OK, listed)] if good else []
     return [*found, *bad, *_sound(answer.get("av"))]
-
-
-def imports(modules: list[str], look: Look) -> dict[str, Answer]:
-    """What importing each gives: in one child, or, when that does not survive, each in its own."""
-    together = ask("packages", *modules, look=look)
-    if together.result is None and len(modules) > 1:
-        return {module: imports([module], look)[module] for module in modules}
-    if together.result is None:
-        return {modules[0]: together}
-    return {module: _answer(together.result.get(module)) for module in modules}
-
-
-def _answer(said: object) -> Answer:
-    if not isinstance(said, dict):
-        return Answer(None, "the look at it gave no answer")
-    if "error" in said:
-        return Answer(None, said["error"][0], tuple(said["error"]))
-    return Answer(said)
 
 
 def _one(need: Need, answer: Answer) -> Finding:

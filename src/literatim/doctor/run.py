@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from literatim.device.backend import KINDS
 from literatim.doctor import backends, cuda, machine, models, notices, npu, packages, work
-from literatim.doctor.child import Answer, Look, ask
+from literatim.doctor.child import Answer, Look, ask, ask_each
 from literatim.doctor.findings import FAIL, INFO, Finding
 
 _NO_TORCH = "not looked at, since torch cannot be imported"
@@ -86,7 +86,7 @@ def _without_torch(plan: Plan) -> list[Finding]:
 
 def _devices(plan: Plan, look: Look, torch: Answer, notes: _Notes) -> None:
     plan.say("devices")
-    answers = backends.look_at(plan.kinds, look)
+    answers = ask_each("devices", plan.kinds, look)
     for kind in plan.kinds:
         notes.add(kind, kind, lambda kind=kind: _kind(kind, answers[kind], torch, plan))  # type: ignore[misc]
     if plan.quick:
