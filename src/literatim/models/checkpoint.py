@@ -1,9 +1,9 @@
-"""A Whisper folder of transformers' kind into our network."""
+"""A Whisper folder of transformers' kind into our network, in whole or one side of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from literatim.errors import ModelFormatError
 from literatim.models.config import WhisperConfig
-from literatim.models.folder import read_folder
-from literatim.models.layout import EMBEDDING, OUTPUT, Sources, is_harmless, layout
+from literatim.models.folder import CheckpointFolder, read_folder
+from literatim.models.layout import EMBEDDING, OUTPUT, SIDES, Sources, is_harmless, layout
 from literatim.models.tensors import TensorFiles, convert, held_dtype
 from literatim.models.whisper import Whisper
 
@@ -29,16 +29,44 @@ def load_whisper(folder: Path, dtype: torch.dtype, device: torch.device) -> Whis
     float16 on a CPU is held and computed in float32. Memory peaks below 1.3 times the weights. Raises
     ModelNotFound and ModelFormatError, which name the file or the tensors and say what to do.
     """
+    found = read_whisper(folder)
+    with TensorFiles(found.weights) as files:
+        if is_decoder_alone(files):
+            raise ModelFormatError(
+                f"{folder} has a decoder without an encoder, so it is a draft: name it as --assistant beside a --model"
+            )
+        return load_sides(found, files, SIDES, dtype, device)
+
+
+def read_whisper(folder: Path) -> CheckpointFolder:
+    """`read_folder` of a Whisper; ModelFormatError for another kind of model."""
     found = read_folder(folder)
     if found.model_type != "whisper":
         raise ModelFormatError(f"{folder} holds a {found.model_type!r} model; a Whisper model is needed here")
+    return found
+
+
+def is_decoder_alone(files: TensorFiles) -> bool:
+    """Whether the weights are those of a Whisper's decoder and of nothing else."""
+    return any("decoder." in name for name in files.entries) and not any("encoder." in name for name in files.entries)
+
+
+def load_sides(
+    found: CheckpointFolder,
+    files: TensorFiles,
+    sides: Sequence[str],
+    dtype: torch.dtype,
+    device: torch.device,
+    held: Sequence[str] = SIDES,
+) -> Whisper:
+    """As `load_whisper`, of a folder whose `files` hold the sides `held`; of them only `sides` take memory."""
     config = WhisperConfig.from_dict(found.config)
     check_front_end(found.preprocessor, config)
-    with TensorFiles(found.weights) as files:
-        model = check_tensors(files, config)
-        load = _Load(files, dtype, device)
-        for name, sources in layout(config).items():
-            load.parameter(model, name, sources)
+    model = check_tensors(files, config, held)
+    load = _Load(files, dtype, device)
+    for name, sources in layout(config, sides).items():
+        load.parameter(model, name, sources)
+    if "decoder" in sides:
         load.head(model)
     return model.eval().requires_grad_(False)
 
@@ -63,17 +91,18 @@ def check_front_end(preprocessor: dict[str, Any], config: WhisperConfig) -> None
             )
 
 
-def check_tensors(files: TensorFiles, config: WhisperConfig) -> Whisper:
-    """The network without memory for its weights, once the files are known to hold just these.
+def check_tensors(files: TensorFiles, config: WhisperConfig, held: Sequence[str] = SIDES) -> Whisper:
+    """The network without memory for its weights, once the files are known to hold just those of its sides `held`.
 
     Raises ModelFormatError naming up to five tensors that are missing, unknown or misshapen.
     """
-    for side, count in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        _check_layers(files.entries, side, count)
+    counts = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    for side in held:
+        _check_layers(files.entries, side, counts[side])
     with torch.device("meta"):
         model = Whisper(config)
     wanted: dict[str, tuple[int, ...]] = {}
-    for name, sources in layout(config).items():
+    for name, sources in layout(config, held).items():
         rows, *rest = model.get_parameter(name).shape
         wanted |= {source: (rows // len(sources), *rest) for source in sources if source is not None}
     missing = [name for name in wanted if name not in files.entries]
@@ -81,7 +110,8 @@ def check_tensors(files: TensorFiles, config: WhisperConfig) -> Whisper:
         raise ModelFormatError(
             f"the weights lack {_some(missing)}; the download is incomplete, or config.json is of another model"
         )
-    wanted[OUTPUT] = wanted[EMBEDDING]
+    if "decoder" in held:
+        wanted[OUTPUT] = wanted[EMBEDDING]
     extra = [name for name in files.entries if name not in wanted and not is_harmless(name)]
     if extra:
         raise ModelFormatError(f"the weights hold {_some(extra)}, which Whisper does not have; use another model")

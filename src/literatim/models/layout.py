@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from literatim.models.config import WhisperConfig
 
 Sources = tuple[str | None, ...]
 
+SIDES = ("encoder", "decoder")
 EMBEDDING, OUTPUT = "decoder.embed_tokens.weight", "proj_out.weight"
 
 _SELF = {
@@ -28,24 +30,23 @@ _MLP = {"mlp.norm": ("final_layer_norm",), "mlp.fc1": ("fc1",), "mlp.fc2": ("fc2
 _HARMLESS = re.compile(r"(\.k_proj\.bias|\.position_ids)$")
 
 
-def layout(config: WhisperConfig) -> dict[str, Sources]:
-    """Our parameters, each with the names (without `model.`) of the tensors stacked in it by rows.
+def layout(config: WhisperConfig, sides: Sequence[str] = SIDES) -> dict[str, Sources]:
+    """Our parameters of these sides, each with the names (without `model.`) of the tensors stacked in it by rows.
 
     The largest comes first: reading it needs the most memory beside it. None stands for rows of zeros.
     """
-    table: dict[str, Sources] = {"decoder.tokens.weight": (EMBEDDING,)}
-    for side in ("encoder", "decoder"):
+    table: dict[str, Sources] = {"decoder.tokens.weight": (EMBEDDING,)} if "decoder" in sides else {}
+    counts = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    parts = {"encoder": _SELF | _MLP, "decoder": _SELF | _CROSS | _MLP}
+    for side in sides:
         table[f"{side}.positions"] = (f"{side}.embed_positions.weight",)
         table |= _affine(f"{side}.norm", f"{side}.layer_norm")
-    for conv in ("encoder.conv1", "encoder.conv2"):
+    for conv in ("encoder.conv1", "encoder.conv2") if "encoder" in sides else ():
         table |= _affine(conv, conv)
-    for side, count, parts in (
-        ("encoder", config.encoder_layers, _SELF | _MLP),
-        ("decoder", config.decoder_layers, _SELF | _CROSS | _MLP),
-    ):
-        for index in range(count):
+    for side in sides:
+        for index in range(counts[side]):
             here = f"{side}.layers.{index}"
-            for ours, theirs in parts.items():
+            for ours, theirs in parts[side].items():
                 table |= _affine(f"{here}.{ours}", *(f"{here}.{name}" for name in theirs))
     return table
 

@@ -52,18 +52,24 @@ class TensorFiles:
     ) -> None:
         self._close()
 
-    def pieces(self, name: str) -> Iterator[tuple[int, Tensor]]:
-        """Runs of rows of tensor `name`, each with the number of its first row; drop one before the next.
+    def step(self, name: str) -> int:
+        """Rows of tensor `name` that make a piece."""
+        return max(1, self._piece // self._row_bytes(name))
+
+    def pieces(self, name: str, step: int | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Runs of `step` rows of tensor `name`, each with the number of its first row; drop one before the next.
 
         The tensors are views of the file: only copies of them may be kept.
         """
-        entry = self.entries[name]
+        entry, row_bytes, step = self.entries[name], self._row_bytes(name), step or self.step(name)
         rows = entry.shape[0]
-        row_bytes = math.prod(entry.shape[1:]) * _SIZES[entry.dtype]
-        step = max(1, self._piece // row_bytes)
         for start in range(0, rows, step):
             stop = min(start + step, rows)
             yield start, self._read(entry, start, stop, (stop - start) * row_bytes)
+
+    def _row_bytes(self, name: str) -> int:
+        entry = self.entries[name]
+        return math.prod(entry.shape[1:]) * _SIZES[entry.dtype]
 
     def _read(self, entry: Entry, start: int, stop: int, size: int) -> Tensor:
         if self._open is None or self._open.path != entry.path or self._open.used + size > self._piece:
