@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 import types
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from literatim import device as devices
-from literatim.device import describe, timing
+from literatim.device import describe, host, timing
 
 CPU = torch.device("cpu")
 MEMORY = devices.memory.__globals__  # the module's own names, which its function of the same name hides
@@ -240,3 +241,24 @@ def test_the_environment_that_matters() -> None:
 
 def test_threads() -> None:
     assert devices.threads() == torch.get_num_threads()
+
+
+X86 = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\nflags\t\t: fpu avx2 ht avx512f\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd asimddp\nCPU part\t: 0xd40\n"
+
+
+@pytest.mark.parametrize(
+    ("listing", "model", "features"),
+    [
+        (f"{X86}\n{X86.replace('avx2', 'sve')}", "family 25, model 17, stepping 1", ["avx2", "avx512f"]),
+        (ARM, None, ["asimd", "asimddp"]),
+        (None, None, []),
+    ],
+)
+def test_the_processor(tmp_path: Path, listing: str | None, model: str | None, features: list[str]) -> None:
+    if listing is not None:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/cpuinfo").write_text(listing)
+    found = host.processor(tmp_path)
+    assert (found.model, found.features) == (model, features)
+    assert found.name == ("AMD EPYC" if model else platform.processor() or platform.machine())

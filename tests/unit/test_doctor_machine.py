@@ -76,8 +76,6 @@ def test_version_1(tmp_path: Path) -> None:
 def test_no_control_groups_at_all(tmp_path: Path) -> None:
     assert limits.processors(tmp_path) is None
     assert limits.memory(tmp_path) is None
-    assert limits.available(tmp_path) == (None, None)
-    assert limits.processor(tmp_path) == {}
 
 
 def findings(root: Path, threads: int = 1, **variables: str) -> dict[str, tuple[str, str, str | None]]:

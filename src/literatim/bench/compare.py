@@ -13,7 +13,7 @@ KINDS = ("speed", "wer")
 # groups of what a report was made with, by the first part of a dotted name; anything else is software
 _GROUPS = {
     "machine": (
-        *("cpu", "cpu_features", "cores", "cores_usable", "ram_gib", "os", "device", "device_name"),
+        *("cpu", "cpu_model", "cpu_features", "cores", "cores_usable", "ram_gib", "os", "device", "device_name"),
         *("versions.driver", "versions.toolkit"),
     ),
     "model": ("model", "weights", "shape", "model_files"),

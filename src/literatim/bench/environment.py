@@ -14,10 +14,9 @@ from typing import Any
 
 from literatim import device as devices
 from literatim.bench.model_hash import model_hash
+from literatim.device import host
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# What decides how fast a CPU multiplies small numbers; others of its many flags do not.
-_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
 # a path of two parts or more, from its root, its drive or the home folder on
 _PATH = re.compile(r"(?<![\w.\-])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s:;,=]+){2,}[/\\]?|~[/\\][^/\\\s:;,=]+")
 _HOME = re.compile(r"^(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\]+[/\\]?$")
@@ -34,14 +33,15 @@ def fingerprint(
     import torch
 
     where = torch.device(device)
-    cpu = _cpu()
+    cpu, ram = host.processor(), devices.host_memory().total
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-        "cpu_features": [name for name in _FEATURES if name in cpu.get("flags", "").split()],
+        "cpu": cpu.name,
+        "cpu_model": cpu.model,
+        "cpu_features": cpu.features,
         "cores": os.cpu_count(),
-        "cores_usable": _usable(),
-        "ram_gib": _ram_gib(),
+        "cores_usable": host.usable(),
+        "ram_gib": None if ram is None else round(ram / 2**30, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -89,30 +89,6 @@ def _last(path: str) -> str:
         return "~"
     parts = re.split(r"[/\\]", bare)
     return f".../{parts[-1]}" if len([part for part in parts if part]) > 1 else bare or path
-
-
-def _cpu() -> dict[str, str]:
-    """The first processor of Linux's list; elsewhere nothing, and `platform` has to do."""
-    listing = Path("/proc/cpuinfo")
-    if not listing.is_file():
-        return {}
-    first = listing.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    found = {name.strip(): value.strip() for name, _, value in pairs}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))}
-
-
-def _usable() -> int | None:
-    """Cores this process may run on, where the system tells."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return None if affinity is None else len(affinity(0))
-
-
-def _ram_gib() -> float | None:
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 def _commit() -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from literatim.device import host
 from literatim.device.backend import ask, ask_accelerator
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def reset_peak(device: torch.device) -> None:
 
 def host_memory() -> Memory:
     """The resident memory of this process and its peak, and what the machine has."""
-    own, machine = _kilobytes(_STATUS), _kilobytes(_MACHINE)
+    own, machine = host.sizes(_STATUS), host.sizes(_MACHINE)
     now, peak = own.get("VmRSS"), own.get("VmHWM")
     peak = peak if peak is not None else _peak_of_process()
     return Memory(now, peak, now, machine.get("MemAvailable"), _total(machine))
@@ -88,14 +89,6 @@ def _bytes(answer: Any) -> int | None:
 
 def _first(*answers: Any) -> int | None:
     return next((found for found in map(_bytes, answers) if found is not None), None)
-
-
-def _kilobytes(listing: Path) -> dict[str, int]:
-    """Bytes by name from lines such as `VmRSS:   1234 kB`; empty where there is no such file."""
-    if not listing.is_file():
-        return {}
-    fields = (line.split() for line in listing.read_text(encoding="utf-8", errors="replace").splitlines())
-    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in fields if len(line) == 3 and line[2] == "kB"}
 
 
 def _peak_of_process() -> int | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from literatim.device.host import read
+
 _ROOT = Path("/")
 _NO_LIMIT = 1 << 60  # version 1 writes a huge number where there is no limit
 
@@ -16,11 +18,11 @@ def processors(root: Path = _ROOT) -> float | None:
     """How many processors' time the tightest group of this process may use; None without a quota."""
     quotas = []
     for folder in _folders(root, ""):
-        words = _read(folder / "cpu.max").split()
+        words = read(folder / "cpu.max").split()
         if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
             quotas.append(int(words[0]) / int(words[1]))
     for folder in _folders(root, "cpu"):
-        quota, period = _read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()
+        quota, period = read(folder / "cpu.cfs_quota_us").strip(), read(folder / "cpu.cfs_period_us").strip()
         if quota.isdigit() and period.isdigit() and int(period):
             quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
@@ -30,32 +32,13 @@ def memory(root: Path = _ROOT) -> int | None:
     """Bytes that the tightest group of this process may use; None without a limit."""
     files = [folder / "memory.max" for folder in _folders(root, "")]
     files += [folder / "memory.limit_in_bytes" for folder in _folders(root, "memory")]
-    sizes = [int(text) for text in (_read(file).strip() for file in files) if text.isdigit()]
+    sizes = [int(text) for text in (read(file).strip() for file in files) if text.isdigit()]
     return min((size for size in sizes if size < _NO_LIMIT), default=None)
-
-
-def available(root: Path = _ROOT) -> tuple[int | None, int | None]:
-    """Bytes of the machine's memory: all of it, and what programs can still have; None where it is not told."""
-    pairs = (line.partition(":") for line in _read(root / "proc/meminfo").splitlines())
-    sizes = {
-        name: int(value.split()[0]) * 1024
-        for name, _, value in pairs
-        if value.split()[:1] and value.split()[0].isdigit()
-    }
-    return sizes.get("MemTotal"), sizes.get("MemAvailable")
-
-
-def processor(root: Path = _ROOT) -> dict[str, str]:
-    """The entries of the first processor in Linux's list, `flags` among them; empty elsewhere."""
-    first = _read(root / "proc/cpuinfo").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    found = {name.strip(): value.strip() for name, _, value in pairs}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))} if found else {}
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process's group and of those above it; `controller` is "" for version 2."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controller not in controllers.split(",") or (not controller and number != "0"):
@@ -67,11 +50,3 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
                 yield group
                 group = group.parent
             yield mount
-
-
-def _read(path: Path) -> str:
-    """A small file of the kernel, or nothing where it is not, or not for us."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

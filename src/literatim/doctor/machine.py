@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from literatim.device import host
 from literatim.doctor import limits
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
 
 SECTION = "machine"
-# Of a processor's many features, those that decide how fast it multiplies.
-_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve")
 _LITTLE = 2 * 2**30  # bytes; torch itself takes about a quarter of it
 _ROOT = Path("/")
 
@@ -25,12 +24,9 @@ def findings(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root
 
 
 def _processor(root: Path) -> Finding:
-    listed = limits.processor(root)
-    name = listed.get("model name") or platform.processor() or platform.machine()
-    flags = listed.get("flags", "").split()
-    features = [feature for feature in _FEATURES if feature in flags]
-    text = f"{name}, {os.cpu_count()} processors{', ' if features else ''}{' '.join(features)}"
-    if platform.machine().lower() in ("x86_64", "amd64") and flags and "avx2" not in flags:
+    found = host.processor(root)
+    text = f"{found.name}, {os.cpu_count()} processors{', ' if found.features else ''}{' '.join(found.features)}"
+    if platform.machine().lower() in ("x86_64", "amd64") and found.flags and "avx2" not in found.flags:
         return Finding(
             SECTION, "processor", WARN, f"{text}; without AVX2 it is many times slower", "use a newer machine"
         )
@@ -56,7 +52,7 @@ def _threads(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root
 
 def _allowed(root: Path) -> tuple[float, str]:
     """How many processors' time this process can have, and which limit says so."""
-    own = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
+    own = float(host.usable() or os.cpu_count() or 1)
     quota = limits.processors(root)
     if quota is not None and quota < own:
         return quota, " (the container's CPU quota)"
@@ -64,7 +60,8 @@ def _allowed(root: Path) -> tuple[float, str]:
 
 
 def _memory(root: Path) -> Finding:
-    total, free = limits.available(root)
+    sizes = host.sizes(root / "proc/meminfo")
+    total, free = sizes.get("MemTotal"), sizes.get("MemAvailable")
     limit = limits.memory(root)
     if total is None or free is None:
         return Finding(SECTION, "memory", INFO, "is not told by this system")
