@@ -82,7 +82,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
     """Versions of the installed distributions."""
     found: dict[str, str | None] = {"torch": "2.13.0+cpu", "torch_npu": "2.13.0.post2"}
-    monkeypatch.setattr(ascend, "_version", lambda package: found[package])
+    monkeypatch.setattr(ascend, "version", lambda package: found[package])
     return found
 
 
@@ -288,7 +288,7 @@ except Exception as error:
 def test_torch_cannot_be_imported(
     content: str, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ascend, "_version", lambda _: None)
+    monkeypatch.setattr(ascend, "version", lambda _: None)
     broken(tmp_path, monkeypatch, f"ImportError({NO_HCCL!r})")
     (tmp_path / "torch.py").write_text(content)
     monkeypatch.delitem(sys.modules, "torch")

@@ -188,7 +188,7 @@ def test_patches_of_cann_go_together(found: str, wanted: str, same: bool) -> Non
 def versions(monkeypatch: pytest.MonkeyPatch, torch: str, torch_npu: str | None) -> None:
     installed = {"torch": torch, "torch_npu": torch_npu}
     monkeypatch.setattr(npu, "version", installed.get)
-    monkeypatch.setattr(npu.ascend, "_version", installed.get)
+    monkeypatch.setattr(npu.ascend, "version", installed.get)
 
 
 @pytest.mark.parametrize(

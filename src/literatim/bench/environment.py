@@ -8,7 +8,6 @@ import re
 import subprocess
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +51,10 @@ def fingerprint(
         "precision": devices.precision_flags(where),
         "versions": devices.versions(where),
         "variables": variables(devices.ENVIRONMENT),
-        "packages": {name: version(name) for name in ("literatim", *packages)},
+        "packages": {name: host.version(name) for name in ("literatim", *packages)},
         "model": None if model is None else model_hash(model),
         "commit": _commit(),
     }
-
-
-def version(package: str) -> str | None:
-    """The installed version of a distribution, None where there is none."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def variables(names: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from literatim.bench.runners import OURS, find
 from literatim.bench.runners.base import Runner, Setting, Turn
 from literatim.bench.speed_wer import Scorer
 from literatim.bench.windows import Windows
+from literatim.device import host
 from literatim.errors import LiteratimError
 
 REST_SECONDS = 0.3  # libiomp lets its threads spin for 200 ms after the last work (KMP_BLOCKTIME)
@@ -170,7 +171,7 @@ def _batches(bench: _Bench, wanted: list[_Entry]) -> list[list[tuple[_Entry, Row
 
 
 def _row(bench: _Bench, entry: _Entry, batch: int) -> Row:
-    version = entry.loaded.get("version") or environment.version(entry.kind.package)
+    version = entry.loaded.get("version") or host.version(entry.kind.package)
     what = (entry.setting.name, entry.setting.what)
     row = Row(entry.kind.name, entry.kind.package, version, *what, entry.dtype, batch, entry.status, entry.reason)
     if entry.cold_seconds is not None:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class Service:
 
         from literatim import device as devices
         from literatim.bench.runners import find
+        from literatim.device import host
 
         torch.set_num_threads(request["threads"])
         kind, setup = find(request["runner"]), _setup(request)
@@ -84,7 +85,7 @@ class Service:
         devices.synchronize(setup.device)
         return {
             "load_seconds": time.perf_counter() - start,
-            "version": _version(kind.package),
+            "version": host.version(kind.package),
             "torch": torch.__version__,
             "python": sys.executable,
             "precision_flags": devices.precision_flags(setup.device),
@@ -146,13 +147,6 @@ def _setup(request: dict[str, Any]) -> Setup:
     from literatim.bench.runners.base import Setup
 
     return Setup(devices.pick(request["device"]), request["threads"], Path(request["scratch"]))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _no(status: str, reason: str, error: Exception) -> dict[str, Any]:

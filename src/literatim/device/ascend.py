@@ -11,10 +11,12 @@ import re
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
+
+from literatim.device.host import version
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 SET_ENVIRONMENT = "source /usr/local/Ascend/ascend-toolkit/set_env.sh"
@@ -41,7 +43,7 @@ def installed() -> bool:
 def look() -> Finding:
     """Import torch_npu where it is installed, and count its devices."""
     if not installed():
-        release = _release(_version("torch")) or "<the version of torch>"
+        release = _release(version("torch")) or "<the version of torch>"
         mend = f"`pip install torch=={release} {CPU_WHEELS}`, then `pip install torch-npu=={release}`"
         return Finding(0, f"torch_npu is not installed; {mend}")
     try:
@@ -59,9 +61,9 @@ def explain(error: BaseException) -> str:
     library = _LIBRARY.search(said)
     wrong = mismatch()
     if "Two accelerators cannot be used" in said:
-        release = _release(_version("torch")) or "<version>"
+        release = _release(version("torch")) or "<version>"
         cause = (
-            f"torch_npu does not load beside a torch that is built for another accelerator ({_version('torch')}); "
+            f"torch_npu does not load beside a torch that is built for another accelerator ({version('torch')}); "
             f"`pip install --force-reinstall torch=={release} {CPU_WHEELS}`"
         )
     elif library is not None and library[1].startswith("libascend_hal"):
@@ -81,7 +83,7 @@ def explain(error: BaseException) -> str:
 
 def mismatch() -> str | None:
     """Whether torch_npu belongs to another torch: the first three numbers of their versions must be equal."""
-    theirs, ours = _version("torch_npu"), _version("torch")
+    theirs, ours = version("torch_npu"), version("torch")
     if _release(theirs) is None or _release(theirs) == _release(ours):
         return None
     return (
@@ -167,8 +169,8 @@ def _none_found() -> str:
         return wrong
     container = "--device /dev/davinci0 --device /dev/davinci_manager --device /dev/devmm_svm --device /dev/hisi_hdc"
     reason = f"torch_npu loads but finds no device; `npu-smi info` lists the driver's, a container needs `{container}`"
-    version = mismatch()
-    return reason if version is None else f"{reason}; also, {version}"
+    also = mismatch()
+    return reason if also is None else f"{reason}; also, {also}"
 
 
 def _chain(error: BaseException) -> list[str]:
@@ -179,14 +181,6 @@ def _chain(error: BaseException) -> list[str]:
         texts.insert(0, f"{type(at).__name__}: {str(at).splitlines()[0] if str(at) else ''}")
         at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
     return texts
-
-
-def _version(package: str) -> str | None:
-    """Of the installed distribution: the package itself may be what does not load."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _release(version: str | None) -> str | None:

@@ -6,11 +6,11 @@ import os
 import platform
 import re
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from literatim.device.backend import REFUSALS, ask
+from literatim.device.host import version
 from literatim.options import DTYPES
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def versions(device: torch.device) -> dict[str, str | None]:
     found: dict[str, str | None] = {"torch": torch.__version__, "backend": None, "toolkit": None, "driver": None}
     if device.type == "npu":
         found |= {
-            "backend": _distribution("torch_npu"),
+            "backend": version("torch_npu"),
             "toolkit": getattr(torch.version, "cann", None) or _cann(os.environ.get("ASCEND_HOME_PATH")),
             "driver": _entry(_ASCEND_DRIVER, r"^Version=(.+)$"),
         }
@@ -139,13 +139,6 @@ def _multiplies(name: str, device: torch.device) -> bool:
         return bool((product.cpu().float() == 8).all())
     except REFUSALS:  # this device has no such dtype
         return False
-
-
-def _distribution(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cann(home: str | None) -> str | None:

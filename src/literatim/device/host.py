@@ -1,10 +1,11 @@
-"""The machine that torch runs on: its processor, the cores a process may use, and its memory, as Linux lists them."""
+"""What torch runs on: the processor, the cores a process may use, memory as Linux lists it, installed packages."""
 
 from __future__ import annotations
 
 import os
 import platform
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 _ROOT = Path("/")
@@ -49,6 +50,14 @@ def usable() -> int | None:
     """Cores this process may run on, where the system tells."""
     affinity = getattr(os, "sched_getaffinity", None)
     return None if affinity is None else len(affinity(0))
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution, None where absent; nothing is imported, since it may not load."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def sizes(listing: Path) -> dict[str, int]:

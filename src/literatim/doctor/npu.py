@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from literatim.device import ascend
+from literatim.device.host import version
 from literatim.doctor import visible
 from literatim.doctor.child import Ran, run
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding, split
 from literatim.doctor.matrix import ASCEND_SOURCE, canns_for, same_cann
-from literatim.doctor.packages import version
 
 SECTION = "npu"
 QUESTION = ("npu-smi", "info")

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+from literatim.device.host import version
 from literatim.doctor.child import Answer, Look, ask_each
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
 from literatim.doctor.matrix import at_least
@@ -46,15 +47,6 @@ def requirements() -> list[Need]:
     except metadata.PackageNotFoundError:
         return []
     return [need for need in (_need(line) for line in lines) if need is not None]
-
-
-def version(distribution: str) -> str | None:
-    """The installed version of a distribution, without importing it; None where there is none."""
-    try:
-        found: str | None = metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-    return found
 
 
 def _need(line: str) -> Need | None:
