@@ -13,11 +13,14 @@ import torch
 from literatim import device as devices
 from literatim import hub
 from literatim.audio.decode import Recording, decode
+from literatim.decode.pace import Pace
 from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
+from literatim.models.whisper import Whisper
 from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, build
 from literatim.pipeline import transcribe as pipeline
+from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
 from literatim.text.languages import normalise
 from literatim.text.tokenizer import WhisperTokenizer
@@ -31,8 +34,8 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     """Load a speech model: a short name, a Hugging Face id, a local folder or `demo`.
 
     Without a name it is `LITERATIM_MODEL`, else `openai/whisper-small`; never a demonstration model. Keyword
-    arguments are the fields of `LoadOptions` (device, device_index, dtype, precision) and `HubOptions` (model_dir,
-    revision, hub, local_files_only). Raises ModelNotFound, ModelFormatError, DeviceError or OptionError; gives a
+    arguments are the fields of `LoadOptions` (device, dtype, assistant, ...) and `HubOptions` (model_dir, revision,
+    hub, local_files_only). Raises ModelNotFound, ModelFormatError, DeviceError or OptionError; gives a
     DeviceWarning for what `Recognizer.warnings` then holds.
     """
     hub_names = {item.name for item in fields(HubOptions)}
@@ -52,8 +55,28 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     remarks = devices.remarks(device, how.device)
     for remark in remarks:
         warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
-    engine = Engine(model, tokenizer, folder.generation_config)
+    assistant = _assistant(how, where, name, path, model, tokenizer)
+    engine = Engine(model, tokenizer, folder.generation_config, assistant)
+    if how.num_assistant_tokens is not None:
+        engine.pace = Pace(how.num_assistant_tokens)
     return Recognizer(engine, name, precision=how.precision, warnings=remarks)
+
+
+def _assistant(
+    how: LoadOptions, where: HubOptions, name: str, path: Path, model: Whisper, tokenizer: WhisperTokenizer
+) -> Assistant | None:
+    """What `how.assistant` asks for; `auto` takes what is known, on this disk and hears with the model's encoder."""
+    if how.assistant in {None, "none"}:
+        return None
+    if how.assistant != "auto":
+        return load_assistant(hub.resolve(how.assistant, where), how.assistant, path, model, tokenizer)
+    for known in hub.assistants(name):
+        folder = hub.cached(known, where)
+        if folder is not None:
+            found = load_assistant(folder, known, path, model, tokenizer)
+            if found.shares:
+                return found
+    return None
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,11 @@ class Recognizer:
     def dtype(self) -> torch.dtype:
         """The dtype the network computes in."""
         return self._engine.model.decoder.positions.dtype
+
+    @property
+    def assistant(self) -> str | None:
+        """Name of the model that proposes tokens, None without one."""
+        return None if self._engine.assistant is None else self._engine.assistant.name
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -242,6 +270,7 @@ def _transcript(recording: Recording, tracks: list[pipeline.Track]) -> Transcrip
         if len({track.language for track in tracks}) > 1:
             found = ", ".join(f"{at}: {track.language}" for at, track in enumerate(tracks))
             warnings.append(f"the channels are in different languages ({found})")
+    figures = [track.speculation for track in tracks if track.speculation is not None]
     if not segments:
         warnings.append("no speech was found")
     return Transcript(
@@ -252,4 +281,5 @@ def _transcript(recording: Recording, tracks: list[pipeline.Track]) -> Transcrip
         segments=tuple(segments),
         speakers=tuple(dict.fromkeys(segment.speaker for segment in segments if segment.speaker)),
         warnings=tuple(warnings),
+        speculation=sum(figures[1:], figures[0]) if figures else None,
     )

@@ -78,6 +78,14 @@ class LoadOptions:
         None, "which devices of that kind, as in 0,1; recordings are shared out among several, one process each"
     )
     dtype: str = option("auto", "numbers of the weights; auto: float32 on cpu, float16 on cuda and npu", choices=DTYPES)
+    assistant: str | None = option(
+        "auto",
+        "a smaller model that proposes tokens, which changes the time and never the text: a name, a folder, none, or "
+        "auto: one that is known to go with the model, if it is on this disk",
+    )
+    num_assistant_tokens: int | None = option(
+        None, "tokens the assistant proposes each time (default: what pays, measured as it goes)", minimum=0, maximum=16
+    )
     precision: str = option(
         "default",
         "how float32 is multiplied; default: as the backend does (on cuda convolutions in TF32, on npu in HF32), "
@@ -112,4 +120,8 @@ class TranscribeOptions:
     max_new_tokens: int | None = option(
         None, "most tokens of one window (default: half the decoder's context)", minimum=1
     )
+    temperature: float = option(
+        0.0, "0: the likeliest token; above: sampled from softmax(logits / temperature)", minimum=0, maximum=10
+    )
+    seed: int = option(0, "of the sampling; the same seed gives the same words, in any batch, with any assistant")
     batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)

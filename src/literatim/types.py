@@ -70,15 +70,38 @@ class Segment:
 
 @dataclass(frozen=True)
 class Speculation:
-    """What a draft did: tokens it proposed, tokens the main model took."""
+    """What a draft did: tokens it proposed, tokens the main model took, and how many it proposed round by round.
+
+    A round of the main model in which nothing was proposed has 0.
+    """
 
     proposed: int
     accepted: int
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """Passes of the main model, those over the prompts among them."""
+        return len(self.lengths)
 
     @property
     def acceptance(self) -> float:
         """Accepted share of the proposed tokens, 0 when none was proposed."""
         return self.accepted / self.proposed if self.proposed else 0.0
+
+    def __add__(self, other: Speculation) -> Speculation:
+        """Both, one after the other."""
+        return Speculation(self.proposed + other.proposed, self.accepted + other.accepted, self.lengths + other.lengths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures; `lengths` is the number of proposals in each round."""
+        return {
+            "rounds": self.rounds,
+            "proposed": self.proposed,
+            "accepted": self.accepted,
+            "acceptance": self.acceptance,
+            "lengths": list(self.lengths),
+        }
 
 
 @dataclass(frozen=True)
@@ -108,4 +131,6 @@ class Transcript:
             "duration": self.duration,
             "warnings": list(self.warnings),
         }
+        if self.speculation is not None:
+            out["speculation"] = self.speculation.to_dict()
         return {**out, "speakers": list(self.speakers)} if self.speakers else out

@@ -209,13 +209,13 @@ def test_prompts_of_all_lengths_have_few_widths(pairs: Callable[[str], Pair]) ->
     tokenizer = engine.tokenizer
     start = list(tokenizer.prompt("en", "transcribe", True))
     assert tokenizer.startofprev is not None
-    step = engine.listen([torch.zeros(engine.config.n_mels, engine.config.window_frames)])
+    engine.listen([torch.zeros(engine.config.n_mels, engine.config.window_frames)])
     rules = engine.rules(TranscribeOptions())
     widths = set()
     for before in range(0, 70, 3):
         OPS.clear()
         prompt = [tokenizer.startofprev, *[65] * before, *start] if before else start
-        engine.decode(step, [prompt], rules, 1)
+        engine.decode([prompt], rules, 1)
         widths |= {call.shapes[0][2] for call in OPS if call.op == faults.ATTENTION}
     assert widths == {4, 64, 128}
 

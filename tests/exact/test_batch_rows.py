@@ -155,9 +155,11 @@ def test_rows_with_other_prompts_and_languages(name: str, families: dict[str, Fa
     prompts = mixed_prompts(recognizer)
     features = windows(recognizer, len(prompts))
     rules = engine.rules(TranscribeOptions())
-    together = engine.decode(engine.listen(features), prompts, rules, None)
+    engine.listen(features)
+    together = engine.decode(prompts, rules, None)
     for row, prompt in enumerate(prompts):
-        (alone,) = engine.decode(engine.listen([features[row]]), [prompt], rules, None)
+        engine.listen([features[row]])
+        (alone,) = engine.decode([prompt], rules, None)
         assert together[row].tokens == alone.tokens
         assert together[row].sum_logprob == pytest.approx(alone.sum_logprob, abs=1e-3)
         assert together[row].no_speech_prob == pytest.approx(alone.no_speech_prob, abs=1e-5)
@@ -185,7 +187,8 @@ def test_the_engine_is_the_naive_loop(name: str, timestamps: bool, families: dic
         prompts = [[*prompt, known.no_timestamps] for prompt in prompts]
     features = windows(family.recognizer, len(prompts))
     options = TranscribeOptions(without_timestamps=not timestamps)
-    found = engine.decode(engine.listen(features), prompts, engine.rules(options), 20)
+    engine.listen(features)
+    found = engine.decode(prompts, engine.rules(options), 20)
     for row, prompt in enumerate(prompts):
         with torch.no_grad():
             states = model.model.encoder(features[row][None])

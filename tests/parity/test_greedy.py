@@ -122,8 +122,8 @@ class Pair:
 
     def decodes(self, timestamps: bool) -> list[Decode]:
         engine, prompt, most = self.engine, self.prompt(timestamps), self.most(timestamps)
-        step = engine.listen(list(self.features))
-        results = engine.decode(step, [prompt] * ROWS, engine.rules(self.options(timestamps)), most)
+        engine.listen(list(self.features))
+        results = engine.decode([prompt] * ROWS, engine.rules(self.options(timestamps)), most)
         theirs = generate(self.model, self.features, timestamps, most, self.language)
         return [
             Decode(list(result.tokens), until_end(row[len(prompt) :], engine.tokenizer.eot), result.sum_logprob)
@@ -312,9 +312,9 @@ def test_a_module_set_to_zero_shows_in_the_decode(name: str, store: Store) -> No
             parameter.data.zero_()
     engine = Engine(model, pair.engine.tokenizer, pair.engine.generation_config)
     changed = Pair(engine, pair.model, pair.folder)
-    step = engine.listen(list(pair.features))
+    engine.listen(list(pair.features))
     prompt, most = pair.prompt(True), pair.most(True)
-    found = engine.decode(step, [prompt] * ROWS, engine.rules(changed.options(True)), most)
+    found = engine.decode([prompt] * ROWS, engine.rules(changed.options(True)), most)
     assert [list(row.tokens) for row in found] != [row.theirs for row in store.decodes("plain", True)]
 
 

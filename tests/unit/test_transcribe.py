@@ -17,7 +17,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 
 from audio_builders import wav
 from literatim.api import Recognizer, load
-from literatim.decode.greedy import Decoded
+from literatim.decode.rows import Decoded
 from literatim.errors import (
     AudioContentError,
     AudioNotFound,
@@ -81,19 +81,19 @@ class Watch:
         self.encoded: list[int] = []
         self.prompts: list[list[int]] = []
         self.decodes: list[int] = []
-        encode, decode = engine.model.encoder.forward, engine.decode
+        encode, width = engine.model.encoder.forward, engine.width
 
         def forward(mel: Tensor) -> Tensor:
             self.encoded.append(len(mel))
             return encode(mel)
 
-        def watched(step: Any, prompts: Sequence[Sequence[int]], *rest: Any) -> list[Decoded]:
+        def watched(prompts: Sequence[Sequence[int]]) -> int:
             self.decodes.append(len(prompts))
             self.prompts += [list(prompt) for prompt in prompts]
-            return decode(step, prompts, *rest)
+            return width(prompts)
 
         monkeypatch.setattr(engine.model.encoder, "forward", forward)
-        monkeypatch.setattr(engine, "decode", watched)
+        monkeypatch.setattr(engine, "width", watched)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ order. A row's state depends on its tokens alone, so any position can be checked
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,6 +80,46 @@ class RowState:
         stamped = (tokens >= rules.timestamp_begin) & (tokens < rules.timestamp_end)
         penultimate = self.penultimate if self.first else self.last
         return RowState(False, torch.where(stamped, tokens, self.stamp), stamped, penultimate)
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], rules: Rules, device: torch.device) -> RowState:
+        """After `texts`, each of at least one chosen token."""
+        begin, end = rules.timestamp_begin, rules.timestamp_end
+        if begin is None:
+            return cls.start(len(texts), rules, device).after(torch.empty(0), rules)
+        stamps, lasts, befores = [], [], []
+        for text in texts:
+            stamps.append(next((token for token in reversed(text) if begin <= token < end), begin - 1))
+            lasts.append(begin <= text[-1] < end)
+            befores.append(len(text) < 2 or begin <= text[-2] < end)
+        flags = torch.tensor([lasts, befores], device=device)
+        return cls(False, torch.tensor(stamps, dtype=torch.int32, device=device), flags[0], flags[1])
+
+    def row(self, at: int) -> RowState:
+        """The state of one row (1,)."""
+        here = slice(at, at + 1)
+        return RowState(self.first, self.stamp[here], self.last[here], self.penultimate[here])
+
+    def translated(self, rules: Rules, other: Rules) -> RowState:
+        """The same in the ids of other rules, whose timestamps stand in the same order."""
+        if rules.timestamp_begin is None or other.timestamp_begin is None:
+            return self
+        return replace(self, stamp=self.stamp + (other.timestamp_begin - rules.timestamp_begin))
+
+    def along(self, tokens: Tensor, rules: Rules) -> RowState:
+        """The states (B * (K + 1),) before `tokens` (B, K) int32 and after each of them, row by row."""
+        if rules.timestamp_begin is None or not tokens.shape[1]:
+            return self
+        stamped = (tokens >= rules.timestamp_begin) & (tokens < rules.timestamp_end)
+        places = torch.arange(tokens.shape[1], dtype=torch.int32, device=tokens.device)
+        so_far = stamped[:, None] & (places <= places[:, None])  # (B, K, K)
+        latest = torch.where(so_far, places, -1).amax(-1)  # (B, K)
+        stamps = torch.where(latest < 0, self.stamp[:, None], tokens.gather(1, latest.clamp(min=0).long()))
+        last = torch.cat([self.last[:, None], stamped], 1)
+        penultimate = torch.cat([self.penultimate[:, None], last[:, :-1]], 1)
+        return RowState(
+            False, torch.cat([self.stamp[:, None], stamps], 1).flatten(), last.flatten(), penultimate.flatten()
+        )
 
 
 def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:

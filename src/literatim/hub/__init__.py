@@ -13,6 +13,7 @@ from pathlib import Path
 from literatim import demo
 from literatim.errors import ModelNotFound
 from literatim.hub import huggingface, modelscope
+from literatim.hub.assistants import assistants
 from literatim.hub.explain import WAYS_ON, Unreachable
 from literatim.hub.names import (
     BUNDLED,
@@ -25,7 +26,7 @@ from literatim.hub.names import (
 )
 from literatim.options import HubOptions
 
-__all__ = ["BUNDLED", "DEFAULT_MODEL", "SHORT_NAMES", "cached", "default_model", "repository", "resolve"]
+__all__ = ["BUNDLED", "DEFAULT_MODEL", "SHORT_NAMES", "assistants", "cached", "default_model", "repository", "resolve"]
 
 _NO_OPTIONS = HubOptions()
 _log = logging.getLogger(__name__)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,27 +13,39 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim.audio import mel
-from literatim.decode.greedy import Decoded, Prompts, detect_language, greedy
+from literatim.decode.network import detect_language
+from literatim.decode.noise import Noise
+from literatim.decode.pace import AdaptivePace, Pace
+from literatim.decode.rows import Decoded, Request, Row
 from literatim.decode.rules import Rules
+from literatim.decode.speculative import Batch, Vocabulary, decode
 from literatim.models.linear import pack
 from literatim.models.screen import Screen
-from literatim.models.whisper import DecoderCache, Whisper
+from literatim.models.whisper import DecoderCache, Encoder, Whisper
 from literatim.options import TranscribeOptions
 from literatim.pipeline import shapes
+from literatim.pipeline.assistant import Assistant
 from literatim.pipeline.lacking import explained
-from literatim.pipeline.steps import FullStep, ScreenedStep
+from literatim.pipeline.steps import CachedDecoder
 from literatim.text.tokenizer import WhisperTokenizer
 
 SCREENED = 4_000_000  # entries of an output matrix from which the int8 screen is faster; the smaller ones stay in cache
 
 
 class Engine:
-    """A network with its tokenizer on one device. Not for two threads at once: the cache is shared."""
+    """A network with its tokenizer and its assistant on one device. Not for two threads at once: they share a cache."""
 
-    def __init__(self, model: Whisper, tokenizer: WhisperTokenizer, generation_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: Whisper,
+        tokenizer: WhisperTokenizer,
+        generation_config: Mapping[str, Any],
+        assistant: Assistant | None = None,
+    ) -> None:
         self.model, self.tokenizer, self.generation_config = model, tokenizer, generation_config
-        self.config = model.config
+        self.config, self.assistant = model.config, assistant
         self.device = model.decoder.positions.device
+        self.pace: Pace = Pace() if assistant is None else AdaptivePace()
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)
         self._cache: DecoderCache | None = None
@@ -39,10 +53,23 @@ class Engine:
         ids = list(tokenizer.languages.values())
         self._languages = torch.tensor(ids, dtype=torch.long, device=self.device)
 
-    def features(self, samples: Tensor, seek: int, frames: int, peak: float) -> Tensor:
-        """The window's log-mel (M, T), zeros after its `frames` as in openai/whisper; on the CPU, float32."""
-        content = mel.normalise(mel.frames_of(samples, seek, frames, self.config.n_mels), peak)
-        return torch.nn.functional.pad(content, (0, self.config.window_frames - frames))
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Everything that touches the networks happens in here: no gradients, and errors of the device in words."""
+        with torch.inference_mode(), explained(self.model, self.device):
+            yield
+
+    def features(self, samples: Tensor, seek: int, frames: int, peak: float) -> list[Tensor]:
+        """The window's log-mel (M, T), zeros after its `frames` as in openai/whisper; on the CPU, float32.
+
+        A second one follows for an assistant whose encoder takes another number of bands.
+        """
+        padding = (0, self.config.window_frames - frames)
+        bands = [self.config.n_mels]
+        if self.assistant is not None and self.assistant.n_mels not in {None, *bands}:
+            bands.append(self.assistant.n_mels or 0)
+        found = [mel.normalise(mel.frames_of(samples, seek, frames, count), peak) for count in bands]
+        return [torch.nn.functional.pad(content, padding) for content in found]
 
     def rules(self, options: TranscribeOptions) -> Rules:
         """The rules that hold under these options."""
@@ -55,22 +82,44 @@ class Engine:
         first = tokenizer.begin_suppress(self.generation_config)
         return Rules.make(self.config.vocab_size, tokenizer.eot, suppress, first, stamps, self.device)
 
-    @torch.inference_mode()
-    def listen(self, windows: Sequence[Tensor]) -> FullStep:
-        """Encode windows (each (M, T)) into the cache: the step function that decodes them."""
-        with explained(self.model, self.device):
-            rows = shapes.rows(len(windows), self.device)
-            cache = self._rows(rows)
-            self._encode(torch.stack([*windows, *[windows[-1]] * (rows - len(windows))]), cache)
-            return FullStep(self.model.decoder, cache, len(windows))
+    def reserve(self, rows: int) -> None:
+        """Caches for so many rows at least; what was in them is lost where they must grow."""
+        rows = shapes.rows(rows, self.device)
+        if self._cache is None or self._cache.batch < rows:
+            self._cache = None  # free it before the larger one is made
+            self._cache = self.model.decoder.allocate(rows)
+        if self.assistant is not None:
+            self.assistant.reserve(rows)
 
-    def _encode(self, mel: Tensor, cache: DecoderCache) -> None:
-        """(B, M, T) into the cache. On a CPU row by row: one window fills the cores, and its data their caches."""
-        batch = mel.to(self.device, self.model.encoder.positions.dtype)
+    def listen(self, windows: Sequence[Tensor | list[Tensor]], start: int = 0) -> None:
+        """Encode windows, each as `features` makes it or its first (M, T) alone, into slots from `start` on."""
+        if start == 0:
+            self.reserve(len(windows))
+        assert self._cache is not None
+        both = [window if isinstance(window, list) else [window] for window in windows]
+        with self.at_work():
+            rows = shapes.rows(len(both), self.device) if start == 0 else len(both)
+            both += [both[-1]] * (rows - len(both))
+            mels = torch.stack([found[0] for found in both])
+            for at, states in self._encode(self.model.encoder, mels, start):
+                self.model.decoder.listen(states, self._cache, at)
+                if self.assistant is not None and self.assistant.encoder is None:
+                    self.assistant.listen(states, at)
+            if self.assistant is not None and self.assistant.encoder is not None:
+                own = torch.stack([found[-1] for found in both])
+                for at, states in self._encode(self.assistant.encoder, own, start):
+                    self.assistant.listen(states, at)
+
+    def _encode(self, encoder: Encoder, mels: Tensor, start: int) -> Iterator[tuple[slice, Tensor]]:
+        """Encoder states of (B, M, T), with the slots they belong to.
+
+        On a CPU row by row: one window fills the cores, and its data their caches; and what it gives cannot depend on
+        its neighbours then.
+        """
+        batch = mels.to(self.device, encoder.positions.dtype)
         size = 1 if self.device.type == "cpu" else len(batch)
-        for start in range(0, len(batch), size):
-            rows = slice(start, start + size)
-            self.model.decoder.listen(self.model.encoder(batch[rows]), cache, rows)
+        for first in range(0, len(batch), size):
+            yield slice(start + first, start + first + size), encoder(batch[first : first + size])
 
     def _make_screen(self) -> Screen | None:
         """Where reading the output matrix is most of a step: on a CPU that multiplies int8 fast."""
@@ -79,38 +128,59 @@ class Engine:
         worth = weight.numel() >= SCREENED and devices.multiplies_int8(self.device)
         return Screen(weight, self.tokenizer.eot) if worth else None
 
-    def _rows(self, rows: int) -> DecoderCache:
-        """A cache of exactly `rows` rows, views of one that grows to the largest batch seen."""
-        if self._cache is None or self._cache.batch < rows:
-            self._cache = None  # free it before the larger one is made
-            self._cache = self.model.decoder.allocate(rows)
-        return self._cache.part(0, rows)
-
-    @torch.inference_mode()
-    def languages(self, step: FullStep) -> list[tuple[str, float]]:
-        """Each row's likeliest language and its probability among the languages."""
-        with explained(self.model, self.device):
-            probabilities = detect_language(step, step.rows, self.tokenizer.sot, self._languages)
-            best, index = (found.tolist()[: step.wanted] for found in probabilities.max(-1))
+    def languages(self, rows: int, start: int = 0) -> list[tuple[str, float]]:
+        """The likeliest language of each window heard, and its probability among the languages."""
+        with self.at_work():
+            fed = shapes.rows(rows, self.device) if start == 0 else rows
+            probabilities = detect_language(self._decoder(), start, fed, self.tokenizer.sot, self._languages)
+            best, index = (found.tolist()[:rows] for found in probabilities.max(-1))
         codes = list(self.tokenizer.languages)
         return [(codes[at], p) for at, p in zip(index, best, strict=True)]
 
-    @torch.inference_mode()
-    def decode(self, step: FullStep, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None) -> list[Decoded]:
-        """Greedy decoding of the rows; by default half the context, as openai/whisper's `sample_len`."""
-        context, filling = self.config.target_positions, step.rows - len(prompts)
-        limits = [min(most or context // 2, context - len(prompt) + 1) for prompt in prompts]
-        padded = [*prompts, *[prompts[-1]] * filling]
-        width = shapes.prompt_width(max(map(len, prompts)), context, self.device)
-        quiet = self.tokenizer.no_speech
-        with explained(self.model, self.device):
-            batch = Prompts.make(padded, self.tokenizer.sot, self.device, width)
-            counts = torch.tensor([*limits, *[1] * filling], dtype=torch.int32)
-            if self._screen is None:
-                results = greedy(step, batch, rules, quiet, counts)
-            else:
-                screened = ScreenedStep(step, self._screen, rules.suppressed)
-                results = greedy(screened, batch, rules, quiet, counts, screened.exact)
-        if not all(math.isfinite(result.sum_logprob) for result in results):
-            self._cache = None  # a NaN in it would spread even from positions that are masked
-        return results[: len(prompts)]
+    def _decoder(self, allowed: Tensor | None = None) -> CachedDecoder:
+        assert self._cache is not None, "listen first"
+        return CachedDecoder(self.model.decoder, self._cache, self._screen, allowed)
+
+    def batch(self, rules: Rules) -> Batch:
+        """An empty batch over the slots."""
+        vocabulary = Vocabulary(self.tokenizer.sot, self.tokenizer.no_speech)
+        draft = None if self.assistant is None else self.assistant.draft(rules)
+        main, fill = self._decoder(rules.suppressed), partial(shapes.rows, device=self.device)
+        return Batch(main, rules, vocabulary, self.device, draft, self.pace, fill)
+
+    def request(
+        self, prompt: Sequence[int], most: int | None, noise: Noise | None = None, owner: Any = None
+    ) -> Request:
+        """By default half the context may be said, as openai/whisper's `sample_len`."""
+        context = self.config.target_positions
+        return Request(prompt, min(most or context // 2, context - len(prompt) + 1), noise, owner)
+
+    def width(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Positions that the prompts are padded to."""
+        return shapes.prompt_width(max(map(len, prompts)), self.config.target_positions, self.device)
+
+    def result(self, batch: Batch, slot: int, row: Row) -> Decoded:
+        """What a finished row said."""
+        found = batch.result(row)
+        if not math.isfinite(found.sum_logprob):
+            self._clear(slot)
+        return found
+
+    def _clear(self, slot: int) -> None:
+        """A NaN in the cache would spread even from positions that are masked."""
+        assert self._cache is not None
+        here = self._cache.part(slot, 1)
+        here.keys.zero_()
+        here.values.zero_()
+
+    def decode(
+        self, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None, noises: Sequence[Noise | None] = ()
+    ) -> list[Decoded]:
+        """Decode the windows heard last, from the first slot on, all to their ends."""
+        noises = noises or [None] * len(prompts)
+        requests = [self.request(prompt, most, noise) for prompt, noise in zip(prompts, noises, strict=True)]
+        with self.at_work():
+            found = decode(self.batch(rules), requests, self.width(prompts))
+        if not all(math.isfinite(result.sum_logprob) for result in found):
+            self._cache = None
+        return found

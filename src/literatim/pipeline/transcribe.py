@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 
 from torch import Tensor
 
 from literatim.audio import mel
-from literatim.decode.greedy import Decoded
-from literatim.decode.rules import Rules
+from literatim.decode.noise import Noise
+from literatim.decode.rows import Decoded
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
-from literatim.pipeline.steps import FullStep
 from literatim.pipeline.windows import Walk, Window
-from literatim.types import Segment
+from literatim.types import Segment, Speculation
 
 
 @dataclass
@@ -30,6 +32,13 @@ class Track:
     language: str | None
     language_probability: float = 1.0
     segments: list[Segment] = field(default_factory=list)
+
+    speculation: Speculation | None = None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What the samples are told from others by."""
+        return hashlib.blake2b(self.samples.numpy().tobytes(), digest_size=16).digest()
 
     @property
     def done(self) -> float:
@@ -57,43 +66,89 @@ def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: Tran
 
 
 def run(engine: Engine, tracks: Iterable[Track], options: TranscribeOptions) -> Iterator[Progress]:
-    """Decode tracks, up to `options.batch_size` at a time; a finished one makes room for the next."""
-    rules = engine.rules(options)
+    """Decode tracks, up to `options.batch_size` at a time.
+
+    Each row of the batch is a window of some track; when it has ended, the track's next window takes its place, else
+    one of another track. What a row says does not depend on the others.
+    """
     waiting = iter(tracks)
-    active: list[Track] = []
-    while True:
-        while len(active) < options.batch_size and (track := next(waiting, None)) is not None:
-            active.append(track)
-        if not active:
-            return
-        yield from _windows(engine, active, rules, options)
-        active = [track for track in active if track.walk.window is not None]
-
-
-def _windows(engine: Engine, tracks: list[Track], rules: Rules, options: TranscribeOptions) -> Iterator[Progress]:
-    """One window of each track."""
-    windows = [track.walk.window for track in tracks]
-    features = []
-    for track, window in zip(tracks, windows, strict=True):
-        assert window is not None
-        features.append(engine.features(track.samples, window.seek, window.frames, track.peak))
-    step = engine.listen(features)
-    _find_languages(engine, step, tracks)
-    prompts = [_prompt(engine, track, options) for track in tracks]
-    results = engine.decode(step, prompts, rules, options.max_new_tokens)
-    for track, window, result in zip(tracks, windows, results, strict=True):
-        assert window is not None
-        segments = _take(engine, track, window, result, options)
-        yield Progress(track, segments, track.walk.window is None)
-
-
-def _find_languages(engine: Engine, step: FullStep, tracks: list[Track]) -> None:
-    if all(track.language is not None for track in tracks):
+    active = list(islice(waiting, options.batch_size))
+    if not active:
         return
-    found = engine.languages(step)
-    for track, (language, probability) in zip(tracks, found, strict=True):
-        if track.language is None:
-            track.language, track.language_probability = language, probability
+    work = _Work(engine, options, len(active))
+    work.begin(active)
+    while work.rows:
+        for slot, track, window, result in work.ended():
+            yield Progress(track, _take(engine, track, window, result, options), track.walk.window is None)
+            following = track if track.walk.window is not None else next(waiting, None)
+            if following is not None:
+                work.begin([following], slot)
+        work.go_on()
+
+
+class _Work:
+    """Windows in the slots of a batch."""
+
+    def __init__(self, engine: Engine, options: TranscribeOptions, size: int) -> None:
+        self._engine, self._options = engine, options
+        engine.reserve(size)
+        self._batch = engine.batch(engine.rules(options))
+
+    @property
+    def rows(self) -> int:
+        """Windows under way."""
+        return len(self._batch.rows)
+
+    def begin(self, tracks: list[Track], start: int = 0) -> None:
+        """The next window of each of the tracks, in slots from `start` on."""
+        engine, windows = self._engine, [track.walk.window for track in tracks]
+        features = []
+        for track, window in zip(tracks, windows, strict=True):
+            assert window is not None
+            features.append(engine.features(track.samples, window.seek, window.frames, track.peak))
+        engine.listen(features, start)
+        self._find_languages(tracks, start)
+        requests = []
+        for track, window in zip(tracks, windows, strict=True):
+            prompt, most = _prompt(engine, track, self._options), self._options.max_new_tokens
+            requests.append(engine.request(prompt, most, self._noise(track), (track, window)))
+        with engine.at_work():
+            self._batch.admit(requests, start, engine.width([request.prompt for request in requests]))
+
+    def ended(self) -> Iterator[tuple[int, Track, Window, Decoded]]:
+        """What has come to its end, with its slot, in which the next window may `begin` at once."""
+        rows, slot = self._batch.rows, 0
+        while slot < len(rows):
+            row = rows[slot]
+            if row.finished:
+                track, window = row.request.owner
+                with self._engine.at_work():
+                    result = self._engine.result(self._batch, slot, row)
+                yield slot, track, window, result
+            if rows[slot] is row:  # else another one is there, which may have ended with its first token
+                slot += 1
+
+    def go_on(self) -> None:
+        """Give the slots that stayed free to the last rows, and all rows their next tokens."""
+        with self._engine.at_work():
+            self._batch.close()
+            if self._batch.rows:
+                self._batch.round()
+
+    def _find_languages(self, tracks: list[Track], start: int) -> None:
+        if all(track.language is not None for track in tracks):
+            return
+        found = self._engine.languages(len(tracks), start)
+        for track, (language, probability) in zip(tracks, found, strict=True):
+            if track.language is None:
+                track.language, track.language_probability = language, probability
+
+    def _noise(self, track: Track) -> Noise | None:
+        """What the window is sampled with, None where the likeliest token is taken."""
+        options = self._options
+        if not options.temperature:
+            return None
+        return Noise(options.seed, track.digest, track.walk.seek, options.temperature)
 
 
 def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[int]:
@@ -109,6 +164,8 @@ def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[in
 def _take(
     engine: Engine, track: Track, window: Window, result: Decoded, options: TranscribeOptions
 ) -> tuple[Segment, ...]:
+    if result.speculation is not None:
+        track.speculation = result.speculation if track.speculation is None else track.speculation + result.speculation
     if is_silent(result, options):
         track.walk.skip()
         return ()
@@ -124,7 +181,7 @@ def _take(
             end=round(min(piece.end, duration), 3),
             text=piece.text,
             tokens=piece.tokens,
-            temperature=0.0,
+            temperature=options.temperature,
             avg_logprob=result.avg_logprob,
             compression_ratio=ratio,
             no_speech_prob=result.no_speech_prob,

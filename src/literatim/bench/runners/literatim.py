@@ -60,13 +60,14 @@ class Literatim(Runner):
         self._seen = {side: set() for side in self._seen}
         hooks = [self._watch(side) for side in self._seen]
         try:
-            return self._decode(self._engine.listen(list(windows.features)), len(windows), tokens)
+            self._engine.listen(list(windows.features))
+            return self._decode(len(windows), tokens)
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def _decode(self, step: Any, rows: int, tokens: int) -> Ids:
-        found = self._engine.decode(step, [self._prompt] * rows, self._rules, tokens)
+    def _decode(self, rows: int, tokens: int) -> Ids:
+        found = self._engine.decode([self._prompt] * rows, self._rules, tokens)
         return [list(row.tokens) for row in found]
 
     def turn(self, windows: Windows, tokens: int) -> Turn:
@@ -79,10 +80,10 @@ class Literatim(Runner):
         start = time.perf_counter()
         mel.log_mel(torch.from_numpy(windows.samples), self._engine.config.n_mels)
         marks = [time.perf_counter()]
-        step = self._engine.listen(list(windows.features))
+        self._engine.listen(list(windows.features))
         wait(self.setup.device)
         marks.append(time.perf_counter())
-        rows = self._decode(step, len(windows), tokens)
+        rows = self._decode(len(windows), tokens)
         wait(self.setup.device)
         marks.append(time.perf_counter())
         for row in rows:

@@ -1,4 +1,4 @@
-"""The greedy loop over tables of logits instead of a network."""
+"""The plain loop over tables of logits instead of a network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from literatim.decode.greedy import Decoded, Prompts, detect_language, greedy
+from literatim.decode.network import detect_language
+from literatim.decode.rows import Decoded, Request
 from literatim.decode.rules import Rules
+from literatim.decode.speculative import Batch, Vocabulary
+from literatim.decode.speculative import decode as decode_all
 
 CPU = torch.device("cpu")
 SIZE, SOT, EOT, QUIET = 8, 5, 6, 7
@@ -17,19 +20,34 @@ PLACES = 12  # positions that a row's text can have
 
 
 class Table:
-    """A step whose logits after a row's first p + 1 tokens are `logits[row, p]`; keeps what it was fed."""
+    """A network whose logits after a row's first p + 1 tokens are `logits[row, p]`; keeps what it was fed.
+
+    Its hidden states are the row and the place.
+    """
 
     def __init__(self, logits: Tensor) -> None:  # (B, PLACES, V)
-        self.logits, self.calls = logits, 0
-        self.memory = [[-1] * PLACES for _ in logits]
+        self.table, self.calls = logits, 0
+        self.sources = list(range(len(logits)))  # the row of the table in each slot
+        self.memory = [[-1] * PLACES for _ in logits]  # by row of the table
 
-    def __call__(self, tokens: Tensor, lengths: Tensor, limit: int, wanted: Tensor) -> Tensor:
+    def feed(self, tokens: Tensor, lengths: Tensor, limit: int, start: int = 0) -> Tensor:
         self.calls += 1
         assert int(lengths.max()) + tokens.shape[1] <= limit
-        for row, (some, length) in enumerate(zip(tokens.tolist(), lengths.tolist(), strict=True)):
+        here = self.sources[start : start + len(tokens)]
+        for row, some, length in zip(here, tokens.tolist(), lengths.tolist(), strict=True):
             assert length + len(some) <= PLACES, "fed beyond the text's last position"
             self.memory[row][length : length + len(some)] = some
-        return self.logits[torch.arange(len(tokens))[:, None], lengths[:, None] + wanted].clone()
+        places = lengths[:, None] + torch.arange(tokens.shape[1])
+        return torch.stack([torch.tensor(here)[:, None].expand_as(places), places], -1).float()
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        rows, places = hidden.long().unbind(-1)
+        return self.table[rows, places].clone()
+
+    choose = logits
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        self.sources[target] = self.sources[source]
 
 
 def saying(*rows: list[int], prompts: list[int] | None = None) -> Table:
@@ -49,8 +67,8 @@ def plain_rules(suppress: tuple[int, ...] = (), first: tuple[int, ...] = ()) -> 
 def decode(
     table: Table, prompts: list[list[int]], most: list[int], rules: Rules | None = None, quiet: int | None = None
 ) -> list[Decoded]:
-    batch = Prompts.make(prompts, SOT, CPU)
-    return greedy(table, batch, rules or plain_rules(), quiet, torch.tensor(most))
+    batch = Batch(table, rules or plain_rules(), Vocabulary(SOT, quiet), CPU)
+    return decode_all(batch, [Request(prompt, room) for prompt, room in zip(prompts, most, strict=True)])
 
 
 def tokens(results: list[Decoded]) -> list[tuple[int, ...]]:
@@ -149,21 +167,12 @@ def test_languages_are_weighed_against_each_other_alone() -> None:
     logits = torch.zeros(2, PLACES, SIZE)
     logits[0, 0, 2], logits[1, 0, 4] = math.log(3), math.log(8)
     logits[:, 0, 7] = 50.0  # likelier than any language, and none
-    found = detect_language(Table(logits), 2, SOT, torch.tensor([2, 3, 4]))
+    found = detect_language(Table(logits), 0, 2, SOT, torch.tensor([2, 3, 4]))
     assert torch.allclose(found, torch.tensor([[3, 1, 1], [1, 1, 8]]) / torch.tensor([[5.0], [10.0]]))
 
 
 def test_the_language_is_asked_after_the_start_of_transcript_alone() -> None:
     table = saying([1], [2])
-    detect_language(table, 2, SOT, torch.tensor([1, 2]))
+    detect_language(table, 0, 2, SOT, torch.tensor([1, 2]))
     assert table.calls == 1
     assert [memory[:2] for memory in table.memory] == [[SOT, -1]] * 2
-
-
-def test_prompts_are_padded_on_the_right() -> None:
-    prompts = Prompts.make([[SOT], [1, 2, SOT, 3]], SOT, CPU)
-    assert prompts.tokens.shape == (2, 4)
-    assert prompts.tokens[0, 0] == SOT
-    assert prompts.tokens[1].tolist() == [1, 2, SOT, 3]
-    assert prompts.lengths.tolist() == [1, 4]
-    assert prompts.sot.tolist() == [0, 2]

@@ -1,0 +1,100 @@
+"""The rows of a batch: what each is asked for, what it has said so far, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from literatim.decode.noise import Noise
+from literatim.types import Speculation
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt with the start-of-transcript id in it once, and the most tokens that may follow.
+
+    With `noise` it is sampled; `owner` is whatever the caller knows it by.
+    """
+
+    prompt: Sequence[int]
+    most: int
+    noise: Noise | None = None
+    owner: Any = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One row's result: tokens without the end, the sum of their log-probabilities and that of the end."""
+
+    tokens: tuple[int, ...]
+    sum_logprob: float
+    no_speech_prob: float
+    speculation: Speculation | None = None
+
+    @property
+    def avg_logprob(self) -> float:
+        """openai/whisper's mean: over the tokens and the end of text."""
+        return self.sum_logprob / (len(self.tokens) + 1)
+
+
+@dataclass
+class Row:
+    """A row under way; it is not asked for more once `finished`."""
+
+    request: Request
+    no_speech_prob: float
+    said: list[int] = field(default_factory=list)
+    decided: list[Tensor] = field(default_factory=list)  # (n, D) each: the hidden states behind the tokens and the end
+    finished: bool = False
+    heard: int = 0  # positions of the text that the draft has been fed
+    proposed: int = 0
+    accepted: int = 0
+    lengths: list[int] = field(default_factory=list)  # tokens proposed in each round
+
+    @property
+    def fed(self) -> int:
+        """Positions that the main network has been fed: all but the last token said."""
+        return len(self.request.prompt) + len(self.said) - 1
+
+    @property
+    def left(self) -> int:
+        """Tokens that may still be said."""
+        return self.request.most - len(self.said)
+
+    def text(self, start: int) -> list[int]:
+        """Prompt and tokens said, from a position on."""
+        prompt = self.request.prompt
+        if start >= len(prompt):
+            return self.said[start - len(prompt) :]
+        return [*prompt[start:], *self.said]
+
+    def take(self, tokens: Sequence[int], hidden: Tensor, proposed: int, eot: int) -> tuple[int, int]:
+        """Say the tokens (at most those that are left, up to the end); (K, D) are the states behind them.
+
+        All but the last of them are proposals that were right. Returns how many of the `proposed` were right, and how
+        many were judged: those after a wrong one, or after the end, were not.
+        """
+        before, used = self.fed + 1, 0
+        while used < len(tokens) and not self.finished:
+            if tokens[used] != eot:
+                self.said.append(tokens[used])
+            self.finished = tokens[used] == eot or not self.left
+            used += 1
+        self.decided.append(hidden[:used])
+        self.lengths.append(proposed)
+        right = min(used, len(tokens) - 1)
+        if proposed:
+            self.heard = before + min(right, proposed - 1)
+            self.proposed += proposed
+            self.accepted += right
+        if self.request.noise is not None:
+            self.request.noise.forget(len(self.said))
+        return right, used if used <= right else min(proposed, right + 1)
+
+    def result(self, sum_logprob: float, drafted: bool) -> Decoded:
+        """Once finished."""
+        speculation = Speculation(self.proposed, self.accepted, tuple(self.lengths)) if drafted else None
+        return Decoded(tuple(self.said), sum_logprob, self.no_speech_prob, speculation)

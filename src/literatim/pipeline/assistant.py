@@ -1,0 +1,97 @@
+"""A draft model beside the main one: its cache, its ids, and what it hears."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from literatim import device as devices
+from literatim.decode.network import Draft
+from literatim.decode.rules import Rules
+from literatim.models import draft as drafts
+from literatim.models.folder import read_folder
+from literatim.models.linear import pack
+from literatim.models.whisper import Decoder, DecoderCache, Whisper
+from literatim.pipeline.ids import Ids
+from literatim.pipeline.steps import CachedDecoder
+from literatim.text.tokenizer import WhisperTokenizer
+
+
+class Assistant:
+    """A loaded draft for one main model; `name` is for messages."""
+
+    def __init__(self, model: drafts.Draft, name: str, main: Whisper, ids: Ids) -> None:
+        self.name, self.shares, self.reason = name, model.shares, model.reason
+        self.decoder, self.encoder, self.config = model.decoder, model.encoder, model.config
+        self._cache: DecoderCache | None = None
+        self._share_embedding(main)
+        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
+        self._ids = ids.to(weight.device)
+        self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        if devices.packs_linear(weight.device, weight.dtype):
+            pack(self.decoder)
+            if self.encoder is not None:
+                pack(self.encoder)
+
+    def _share_embedding(self, main: Whisper) -> None:
+        """One copy for both where the two are the same: in a small draft it is most of the weights."""
+        own, other = self.decoder.tokens, main.decoder.tokens
+        if own.weight.shape == other.weight.shape and torch.equal(own.weight, other.weight):
+            own.weight = other.weight
+
+    @property
+    def n_mels(self) -> int | None:
+        """Bands that its own encoder takes; None where it hears with the main model's."""
+        return None if self.encoder is None else self.config.n_mels
+
+    def reserve(self, rows: int) -> None:
+        """A cache for so many rows at least; what was in it is lost where it must grow."""
+        if self._cache is None or self._cache.batch < rows:
+            self._cache = None  # free it before the larger one is made
+            self._cache = self.decoder.allocate(rows)
+
+    def listen(self, states: Tensor, rows: slice) -> None:
+        """Put encoder states (B, S, D) into slots."""
+        assert self._cache is not None, "reserve first"
+        self.decoder.listen(states, self._cache, rows)
+
+    def draft(self, rules: Rules) -> Draft:
+        """What the decoding loop calls, under the main model's rules."""
+        assert self._cache is not None, "reserve first"
+        network = _DraftDecoder(self.decoder, self._cache, self._head)
+        ids = self._ids
+        return Draft(network, ids.rules(rules), self.config.target_positions, ids.to_main, ids.to_own)
+
+
+def load_assistant(folder: Path, name: str, main_folder: Path, main: Whisper, tokenizer: WhisperTokenizer) -> Assistant:
+    """The draft in `folder`, for a model that is loaded from `main_folder`, in its dtype and on its device.
+
+    Raises ModelNotFound, ModelFormatError or OptionError where it cannot serve this model.
+    """
+    like = main.decoder.positions
+    found = drafts.load_draft(folder, main_folder, like.dtype, like.device)
+    sizes = (main.config.vocab_size, found.config.vocab_size)
+    if found.vocabulary is not None:
+        ids = Ids.subset(found.vocabulary, tokenizer.eot, sizes[0])
+    elif drafts.MARK in read_folder(folder).config:
+        ids = Ids()
+    else:
+        read = read_folder(folder)
+        own = WhisperTokenizer.from_folder(folder, read.generation_config, read.config)
+        ids = Ids.by_meaning(tokenizer, own, sizes, name)
+    return Assistant(found, name, main, ids)
+
+
+class _DraftDecoder(CachedDecoder):
+    """A draft's logits are for the choice alone, and may be of fewer ids."""
+
+    def __init__(self, decoder: Decoder, cache: DecoderCache, head: Tensor) -> None:
+        super().__init__(decoder, cache)
+        self._head = head
+
+    def choose(self, hidden: Tensor) -> Tensor:
+        """(N, D) -> (N, W)."""
+        return F.linear(hidden, self._head).float()
