@@ -12,7 +12,8 @@ from literatim.bench.worker import Inside
 
 
 def _rows(device: str) -> list[dict[str, Any]]:
-    plan = Plan(shape="micro", device=device, dtypes=("float32",), batches=(1, 3), tokens=6, iterations=1)
+    settings = {"dtypes": ("float32",), "batches": (1, 3), "tokens": 6, "iterations": 1, "threads": 1}
+    plan = Plan(shape="micro", device=device, **settings)
     found = speed.run(plan, launch=Inside)
     assert found["settings"]["device"].startswith(device)
     rows: list[dict[str, Any]] = found["rows"]

@@ -5,7 +5,6 @@ openai/whisper decides; transformers differs from it, and so from us, as the com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ RATE = 16_000
 # openai/whisper counts language tokens as text where it measures how a text repeats itself: none may be said here
 SPOKEN = ",".join(map(str, [-1, *range(50259, 50358)]))
 TIME = 1e-3  # seconds; ours are rounded to a millisecond
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def sound(seconds: float, seed: int) -> Tensor:

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -58,14 +57,6 @@ SHAPES = [  # in the order of NAMES
 ]
 # Every size that can differ from another does
 TYPICAL = {"encoder_attention_heads": 2, "encoder_ffn_dim": 96, "num_mel_bins": 128, "decoder_layers": 3}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def load(folder: Path) -> Whisper:

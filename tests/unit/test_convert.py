@@ -36,14 +36,6 @@ CODES = tuple(LANGUAGES)
 TOKENS = torch.tensor([[50258, 50259, 50359, 50363, 7, 1000, 40000]])
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     unpickle_here(monkeypatch)
