@@ -65,6 +65,15 @@ class TestGrammar:
         assert not drawn & set(grammar.load(language).meeting)
         assert not drawn & {text for kind in sets.KINDS for text in sentences(f"{language}-{kind}")}
 
+    def test_the_shares_that_the_card_states(self, language, monkeypatch):
+        monkeypatch.setattr(grammar, "word_sequence", lambda *_: "words")
+        monkeypatch.setattr(grammar, "splice", lambda *_: "spliced")
+        rng = random.Random(12)
+        drawn = [grammar.trained(language, rng) for _ in range(4000)]
+        assert drawn.count(("words", True)) / len(drawn) == pytest.approx(0.4, abs=0.03)
+        assert drawn.count(("spliced", True)) / len(drawn) == pytest.approx(0.2, abs=0.03)
+        assert {free for text, free in drawn if text not in {"words", "spliced"}} == {False}
+
     def test_words_of_new_templates_alone_are_not_trained(self, language):
         whole = grammar.load(language)
         texts = [entry for entries in whole.slots.values() for entry in entries] + list(whole.templates)

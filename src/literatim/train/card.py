@@ -36,7 +36,8 @@ use; words outside its vocabulary come out as other words, fluently.
 | shape | width 192, 3 heads, 4 encoder and 4 decoder layers, windows of 8 s, 160 tokens, 1,711 entries |
 | languages | English and Dutch, detected from the sound; `translate` was never trained |
 | data | {hours} of speech made by espeak-ng 1.51 in {voices} voice variants; no recording of a person |
-| text | {templates} templates, {words:,} words, written for this project; 40 % random word sequences, 20 % splices |
+| text | {templates} templates, {words:,} words, written for this project |
+| drawn | {random:.0%} random word sequences, {spliced:.0%} splices, else templates; in the first minutes more of both |
 | windows | composed while training: 1 to 3 utterances; tempo, vocal tract, level and noise from 3 dB up varied |
 | also | silence, hum, tones, coughs; utterances cut at the window's edge; previous text as a prompt |
 | objective | cross-entropy, phoneme CTC on the encoder, attention of three heads led to the word's place |
@@ -88,6 +89,8 @@ def card(folder: Path) -> str:
         compute=facts["compute"],
         alignment=facts.get("alignment", ""),
         voices=len(voices.TRAINED),
+        random=grammar.RANDOM,
+        spliced=grammar.SPLICED,
         templates=sum(len(item.templates) for item in loaded),
         words=sum(len(item.words) for item in loaded),
         windows=sets.WINDOWS,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 FILES = {"en": "english.txt", "nl": "dutch.txt"}
+RANDOM, SPLICED = 0.4, 0.2  # shares of the sentences that are drawn; the others are filled templates
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -86,14 +87,14 @@ def trained(language: str, rng: random.Random) -> tuple[str, bool]:
     grammar = load(language)
     while True:
         kind = rng.random()
-        if kind < 0.4:
+        if kind < RANDOM:
             text = word_sequence(grammar, rng)
-        elif kind < 0.6:
+        elif kind < RANDOM + SPLICED:
             text = splice(grammar, rng)
         else:
             text = fill(rng.choice(grammar.templates), grammar, rng)
         if not held_out(text):
-            return text, kind < 0.6
+            return text, kind < RANDOM + SPLICED
 
 
 def tested(language: str, kind: str, rng: random.Random) -> str:
