@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 ASCEND_SOURCE = "https://github.com/Ascend/pytorch COMPATIBILITY.md and PyPI, August 2026"
-CUDA_SOURCE = "https://docs.nvidia.com/deploy/cuda-compatibility, minor version compatibility, August 2026"
+CUDA_SOURCE = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html, table 1"
 
 # The CANN that a release of TorchNPU is built for, and its wheels (versions of torch_npu). The first three parts of
 # a wheel's version are those of the torch it needs. Two states of the table disagree on some wheels: both stand here.
@@ -21,7 +21,7 @@ _ASCEND = {
     "8.1": ("2.5.1", "2.4.0.post4", "2.3.1.post6", "2.1.0.post12"),
 }
 
-# Oldest driver branch (Linux) on which builds for a CUDA major version run.
+# Oldest driver branch on which builds for a CUDA major version run: CUDA_SOURCE has >= 450, >= 525 and >= 580.
 _CUDA_DRIVERS = {11: 450, 12: 525, 13: 580}
 
 
