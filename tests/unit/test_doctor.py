@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_requirements_are_those_of_the_installation(monkeypatch: pytest.MonkeyPa
     here, away = packages.extras(needs)
     assert here.text.startswith("bench (")
     assert "lacks jiwer" in away.text
+
+
+def test_every_extra_that_is_told_of_is_one_of_the_package() -> None:
+    there = {need.extra for need in packages.requirements()}
+    assert there - set(packages.BRINGS) == {"test", "lint", None}
+    assert set(packages.BRINGS) <= there
+
+
+def test_what_mends_something_is_a_command_that_exists() -> None:
+    """Every `literatim ...` that doctor advises is a command of this version."""
+    from literatim.cli.main import cli
+
+    sources = [file.read_text("utf-8") for file in Path(run.__file__).parent.glob("*.py")]
+    advised = {name for source in sources for name in re.findall(r"(?:`|f\")literatim (\w+)", source)}
+    assert advised >= {"transcribe", "models", "doctor"}  # the pattern finds them
+    assert {name for name in advised if cli.get_command(None, name) is None} == set()
 
 
 def test_without_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:

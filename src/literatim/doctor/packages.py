@@ -18,7 +18,6 @@ OLDEST_PYTHON = (3, 10)
 BRINGS = {
     "eval": "word error rates",
     "bench": "peers to measure against, and drawings",
-    "verify": "a reference to verify against",
     "modelscope": "models from ModelScope",
     "train": "training of the bundled models",
 }

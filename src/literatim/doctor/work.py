@@ -13,6 +13,7 @@ _WITHOUT_PLUGINS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # a plugin may change
 _WAIT = (
     "`literatim doctor --timeout 1200`: a first run may compile for minutes; if it hangs then too, restart the machine"
 )
+_WRONG = "`--device cpu` until it is mended: restart the machine, then reinstall the driver and torch"
 _PRODUCTS = "rough: 1 s in all, one size each"
 
 
@@ -61,13 +62,7 @@ def on_device(device: str, cpu: Answer, look: Look) -> Finding:
     expected = cpu.result["runs"][_SAME]["text"]
     if run["text"] != expected:
         text = f'the text differs from the CPU\'s in float32: "{_shown(run["text"])}" for "{_shown(expected)}"'
-        return Finding(
-            kind,
-            "end to end",
-            FAIL,
-            text,
-            f"`literatim verify demo --device {device}` finds the first layer that differs",
-        )
+        return Finding(kind, "end to end", FAIL, text, _WRONG)
     if own["text"] != expected:
         text = f"{took}; the text is the CPU's in float32, and another in {own['dtype']}"
         return Finding(kind, "end to end", WARN, text, "`--dtype float32` where letters count")
