@@ -55,7 +55,7 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     remarks = devices.remarks(device, how.device)
     for remark in remarks:
         warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
-    assistant = _assistant(how, where, name, path, model, tokenizer)
+    assistant = _assistant(how, hub.find_assistant(how.assistant, name, where), path, model, tokenizer)
     engine = Engine(model, tokenizer, folder.generation_config, assistant)
     if how.num_assistant_tokens is not None:
         engine.pace = Pace(how.num_assistant_tokens)
@@ -63,20 +63,20 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
 
 
 def _assistant(
-    how: LoadOptions, where: HubOptions, name: str, path: Path, model: Whisper, tokenizer: WhisperTokenizer
+    how: LoadOptions, found: tuple[str, Path] | None, path: Path, model: Whisper, tokenizer: WhisperTokenizer
 ) -> Assistant | None:
-    """What `how.assistant` asks for; `auto` takes what is known, on this disk and hears with the model's encoder."""
-    if how.assistant in {None, "none"}:
+    """The assistant, loaded. One that nobody asked for must hear with the model's encoder and stops no work."""
+    if found is None:
         return None
+    name, folder = found
     if how.assistant != "auto":
-        return load_assistant(hub.resolve(how.assistant, where), how.assistant, path, model, tokenizer)
-    for known in hub.assistants(name):
-        folder = hub.cached(known, where)
-        if folder is not None:
-            found = load_assistant(folder, known, path, model, tokenizer)
-            if found.shares:
-                return found
-    return None
+        return load_assistant(folder, name, path, model, tokenizer)
+    try:
+        assistant = load_assistant(folder, name, path, model, tokenizer)
+    except LiteratimError as error:
+        warnings.warn(f"the assistant {name} is left out: {error}", stacklevel=3)
+        return None
+    return assistant if assistant.shares else None
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,14 @@ class Recognizer:
     def assistant(self) -> str | None:
         """Name of the model that proposes tokens, None without one."""
         return None if self._engine.assistant is None else self._engine.assistant.name
+
+    @property
+    def assistant_remark(self) -> str:
+        """Whether the assistant hears with the model's encoder or with its own, and why."""
+        assistant = self._engine.assistant
+        if assistant is None:
+            return ""
+        return assistant.reason if assistant.shares else f"runs its own encoder: {assistant.reason}"
 
     @property
     def languages(self) -> tuple[str, ...]:

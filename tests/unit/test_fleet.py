@@ -244,7 +244,7 @@ def test_the_model_is_found_once(threads: Threads, monkeypatch: pytest.MonkeyPat
     with Fleet("tiny", device="cuda", device_index="0,1", hub="modelscope", dtype="float32"):
         pass
     assert asked == [("tiny", "modelscope")]
-    numbers = {"dtype": "float32", "precision": "default"}
+    numbers = {"dtype": "float32", "precision": "default", "num_assistant_tokens": None, "assistant": "none"}
     assert [one.place for one in threads.started] == [Place("found", f"cuda:{at}", numbers, 2) for at in (0, 1)]
 
 

@@ -23,6 +23,8 @@ def load(model: str | None, how: dict[str, Any]) -> Recognizer:
         warnings.simplefilter("ignore", devices.DeviceWarning)  # shown here, in the words of a command
         recognizer = api.load(model, **how)
     introduce(how["device"], recognizer.device, recognizer.warnings)
+    if recognizer.assistant is not None:
+        click.echo(f"assistant: {recognizer.assistant} ({recognizer.assistant_remark})", err=True)
     return recognizer
 
 

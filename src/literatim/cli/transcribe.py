@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from literatim.cli.recognizer import introduce, load
 from literatim.errors import AudioError, OptionError
 from literatim.options import OUTPUT_FORMATS, AudioOptions, HubOptions, LoadOptions, TranscribeOptions
 from literatim.text import writers
-from literatim.types import Segment, Transcript
+from literatim.types import Segment, Speculation, Transcript
 
 if TYPE_CHECKING:
     from literatim.api import Recognizer
@@ -53,10 +54,28 @@ class Output:
             click.echo(f"== {name}")
             for segment in transcript.segments:
                 show_segment(segment)
+        if self.verbose and not self.as_json and transcript.speculation is not None:
+            click.echo(f"{name}: {figures(transcript.speculation)}", err=True)
         if self.folder is not None:
             stem = "stdin" if name == "-" else Path(name).stem
             for path in writers.save(transcript, stem, self.folder, self.formats):
                 click.echo(f"wrote {path}", err=True)
+
+
+def figures(found: Speculation) -> str:
+    """What an assistant did, in a line: the lengths are runs of equal numbers of proposals, as 4x12 for twelve of 4."""
+    if not found.proposed:
+        return f"the assistant proposed nothing in {found.rounds} rounds: it would not have paid"
+    runs = " ".join(f"{length}x{len(list(same))}" for length, same in itertools.groupby(found.lengths))
+    return (
+        f"{found.rounds} rounds, {found.accepted} of {found.proposed} proposed tokens taken "
+        f"({found.acceptance:.0%}); proposed at a time: {shorten(runs)}"
+    )
+
+
+def shorten(text: str, most: int = 100) -> str:
+    """The text, its middle left out where it is long."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 def show_segment(segment: Segment) -> None:

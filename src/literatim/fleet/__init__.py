@@ -42,7 +42,10 @@ class Fleet:
         self.warnings = devices.remarks(self.devices[0], how.device)
         name = str(name_or_path) if name_or_path is not None else hub.default_model()
         folder = str(hub.resolve(name, where))  # here, and once: the processes would all download it
-        numbers = {"dtype": how.dtype, "precision": how.precision}
+        numbers: dict[str, Any] = {"dtype": how.dtype, "precision": how.precision}
+        numbers["num_assistant_tokens"] = how.num_assistant_tokens
+        found = hub.find_assistant(how.assistant, name, where)
+        numbers["assistant"] = "none" if found is None else str(found[1])
         self._places = [Place(folder, str(device), numbers, len(self.devices)) for device in self.devices]
         self._workers: list[Worker] = []
         self._start()

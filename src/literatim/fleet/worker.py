@@ -31,7 +31,7 @@ class Place:
 
     folder: str
     device: str
-    numbers: dict[str, str]
+    numbers: dict[str, Any]
     processes: int
 
 

@@ -77,6 +77,19 @@ def cached(name: str | Path, options: HubOptions = _NO_OPTIONS) -> Path | None:
         return None
 
 
+def find_assistant(asked: str | None, model: str, options: HubOptions = _NO_OPTIONS) -> tuple[str, Path] | None:
+    """Name and folder of an assistant for the model of that name, None without one.
+
+    `auto` takes a known one that is on this disk, and never downloads.
+    """
+    if asked in {None, "none"}:
+        return None
+    if asked != "auto":
+        return str(asked), resolve(str(asked), options)
+    known = ((name, cached(name, options)) for name in assistants(model))
+    return next(((name, folder) for name, folder in known if folder is not None), None)
+
+
 def _local(name: str | Path) -> Path | None:
     """The folder that a path or the name of a bundled model means; None for what a hub must know."""
     text = str(name)

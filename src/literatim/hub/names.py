@@ -9,7 +9,7 @@ import re
 from literatim.errors import ModelNotFound
 
 DEFAULT_MODEL = "openai/whisper-small"
-BUNDLED = ("demo",)
+BUNDLED = ("demo", "demo-draft")
 SHORT_NAMES: dict[str, str] = {
     "tiny": "openai/whisper-tiny",
     "tiny.en": "openai/whisper-tiny.en",
