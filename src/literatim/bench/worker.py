@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from literatim.bench.runners.base import Runner, Setup
     from literatim.bench.windows import Windows
 
+_INSTALL = "pip install 'literatim[bench]', or make bench-peers where it has an environment of its own"
+
 
 class Service:
     """Does what requests ask; `answer` never raises."""
@@ -41,7 +43,7 @@ class Service:
         try:
             found = getattr(self, f"do_{request['do']}")(request)
         except ImportError as error:
-            return _no("absent", f"not installed ({error}): pip install 'literatim[bench]', or make bench-peers", error)
+            return _no("absent", f"not installed ({error}): {_INSTALL}", error)
         except Unmeasurable as error:
             return _no("not measurable", str(error), error)
         except Exception as error:  # whatever a program raises is the answer: the parent makes a row of it
