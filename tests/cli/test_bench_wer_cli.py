@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from audio_builders import wav
-from literatim import api, demo
+from literatim import api, demo, hub
 from literatim.bench.windows import babble
 from literatim.cli.main import main
+from literatim.device import choose
 from whisper_builders import random_whisper_folder
 
 
@@ -202,6 +203,20 @@ def test_wer_could_not_run(literatim: Any, model: Path, recording: Path, monkeyp
     code, _, err = literatim("bench", "wer", recording, "--model", model)
     assert code == 2
     assert "pip install 'literatim[eval]'" in err
+
+
+def test_wer_is_measured_on_one_device(literatim: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object) -> Path:
+        raise AssertionError("nothing is looked for before the device is known")
+
+    monkeypatch.setattr(hub, "resolve", resolve)
+    monkeypatch.setattr(choose, "available", lambda kind: {"cpu": 1, "cuda": 2}.get(kind, 0))
+    code, _, err = literatim("bench", "wer", "--device", "cuda", "--device_index", "0,1")
+    assert code == 2
+    assert "--device_index 0,1: rates are measured on one device" in err
+    code, _, err = literatim("bench", "wer", "--device", "cuda", "--device_index", "2")
+    assert code == 2
+    assert "device cuda:2 is not there" in err
 
 
 def test_plain_and_rich_tables_are_shown(

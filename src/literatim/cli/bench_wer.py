@@ -70,6 +70,7 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     from literatim.bench.wer_report import wer_table
     from literatim.options import build
 
+    _check_device(values["device"], values["device_index"])
     name = model or ("demo" if not audio else hub.default_model())
     where = chosen(HubOptions, values)
     folder = hub.resolve(name, build(HubOptions, where))
@@ -90,6 +91,15 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     if part is not None:
         part.remove()
     raise click.exceptions.Exit(1 if failed or found.problems else 0)
+
+
+def _check_device(name: str, indices: str | None) -> None:
+    """One, and one that is there: said before anything is downloaded, read or counted."""
+    from literatim import device as devices
+
+    devices.import_torch()
+    if len(devices.several(name, indices)) > 1:
+        raise OptionError(f"--device_index {indices}: rates are measured on one device; give one index")
 
 
 def _cases(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
