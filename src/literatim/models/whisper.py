@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from literatim.models.attention import KEYS_COUNTED, attend, attend_alike, rows_at_once
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import Embedding, Linear
 
@@ -32,25 +33,13 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled queries (B, H, K, C) over keys and values (B, H, N, C).
-
-    `mask` is added to the scores on a CPU; elsewhere it is bool, true where a query may look: Ascend has its fused
-    kernel for bool masks alone (ScaledDotProductAttentionKernelNpuOpApi.cpp of torch_npu).
-
-    With few queries the fused kernel of torch's CPU build is slower than three plain calls, and for many it is
-    faster; both were measured on an AVX-512 CPU (docs/benchmarks).
-    """
-    if query.shape[2] > 8 or query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
-    scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
-    if mask is not None:
-        scores += mask
-    return scores.softmax(-1) @ values
+def _in_blocks(places: int) -> int:
+    """So many places of the text, and those that fill the last block."""
+    return -(-places // KEYS_COUNTED) * KEYS_COUNTED
 
 
 def _mask(future: Tensor, dtype: torch.dtype) -> Tensor:
-    """For `attend`, from where a query must not look."""
+    """For the decoder's attention, from where a query must not look."""
     if future.device.type != "cpu":
         return ~future
     return torch.zeros(future.shape, dtype=dtype).masked_fill_(future, -torch.inf)
@@ -156,7 +145,7 @@ class DecoderCache:
 
     @property
     def size(self) -> int:
-        """Places for the text: its positions and SPARE more."""
+        """Places for the text: its positions and at least SPARE more."""
         return self.keys.shape[3]
 
     @property
@@ -167,8 +156,13 @@ class DecoderCache:
     def part(self, start: int, count: int) -> DecoderCache:
         """Rows [start, start + count), as views."""
         rows = slice(start, start + count)
-        tensors = (self.keys, self.values, self.cross_keys, self.cross_values)
-        return DecoderCache(*(tensor[:, rows] for tensor in tensors), self.rows[:count])
+        text, sound = (self.keys[:, rows], self.values[:, rows]), (self.cross_keys[:, rows], self.cross_values[:, rows])
+        return DecoderCache(*text, *sound, self.rows[:count])
+
+    def forget(self, rows: slice) -> None:
+        """Clear the text of rows: a NaN left there would spread even from positions that are masked."""
+        self.keys[:, rows] = 0
+        self.values[:, rows] = 0
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
@@ -194,8 +188,9 @@ class DecoderLayer(nn.Module):
         keys[cache.rows, :, at] = key.transpose(1, 2)
         values[cache.rows, :, at] = value.transpose(1, 2)
         limit = mask.shape[-1]
-        x = x + self.attention.out(merge_heads(attend(query, keys[:, :, :limit], values[:, :, :limit], mask)))
-        heard = attend(self.cross.query(x), cache.cross_keys[index], cache.cross_values[index], None)
+        look = attend_alike if x.device.type == "cpu" else attend
+        x = x + self.attention.out(merge_heads(look(query, keys[:, :, :limit], values[:, :, :limit], mask)))
+        heard = look(self.cross.query(x), cache.cross_keys[index], cache.cross_values[index], None)
         x = x + self.cross.out(merge_heads(heard))
         out: Tensor = x + self.mlp(x)
         return out
@@ -217,7 +212,7 @@ class Decoder(nn.Module):
         """A cache for up to `batch` rows on this module's device, in its dtype."""
         config, like = self.config, self.positions
         heads, channels = config.decoder_heads, config.d_model // config.decoder_heads
-        text = (config.decoder_layers, batch, heads, config.target_positions + SPARE, channels)
+        text = (config.decoder_layers, batch, heads, _in_blocks(config.target_positions + SPARE), channels)
         sound = (config.decoder_layers, batch, heads, config.source_positions, channels)
         # zeros, not empty: masked positions still enter the product, where a NaN would spread
         keys, values, cross_keys, cross_values = (like.new_zeros(shape) for shape in (text, text, sound, sound))
@@ -239,11 +234,11 @@ class Decoder(nn.Module):
         tokens may stand behind the last position; what they give means nothing. Ids and lengths are int32, whose
         comparisons are fast on every device.
         """
-        device = tokens.device
+        device, limit = tokens.device, _in_blocks(limit)
         at = lengths[:, None] + torch.arange(tokens.shape[1], dtype=torch.int32, device=device)  # (B, K)
         future = torch.arange(limit, dtype=torch.int32, device=device) > at[:, :, None]  # (B, K, N)
         places = at.long()
-        x = self.tokens(tokens) + self.positions[places.clamp(max=self.config.target_positions - 1)]
+        x = self.tokens(tokens) + self.positions[at.clamp(max=self.config.target_positions - 1)]
         mask = _mask(future, x.dtype)[:, None]
         for index, layer in enumerate(self.layers):
             x = layer(x, index, places, mask, cache)
@@ -252,7 +247,12 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
-        return F.linear(hidden, self.tokens.weight if self.head is None else self.head).float()
+        weight = self.tokens.weight if self.head is None else self.head
+        if hidden.device.type != "cpu":
+            return F.linear(hidden, weight).float()
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        filled = F.pad(rows, (0, 0, 0, -len(rows) % rows_at_once(rows.dtype)))
+        return F.linear(filled, weight)[: len(rows)].view(*hidden.shape[:-1], -1).float()
 
 
 class Whisper(nn.Module):

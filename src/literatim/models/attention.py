@@ -1,0 +1,69 @@
+"""Attention, and how many rows a product is given so that each row's result is the same among any others.
+
+On a CPU the matrix kernels sum in another order where few rows come, where a sum is long, and where the columns are no
+multiple of their vectors. A text must not depend on how many tokens were tried at once, so those shapes are not used.
+What remains was found the same to the last bit by `tests/exact/test_attention_rows.py`, which looks on any machine.
+
+Letters of shapes as in `whisper.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KEYS_SUMMED = 192  # keys in one float32 product: MKL cuts longer sums where their length says
+KEYS_COUNTED = 16  # keys come in multiples of these: the bfloat16 softmax sums what is left over in another order
+COLUMNS = 8  # float32 columns are a multiple of these
+
+
+def rows_at_once(dtype: torch.dtype) -> int:
+    """The fewest rows of a product on a CPU that give what the same rows give among many."""
+    return 4 if dtype == torch.float32 else 2
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled queries (B, H, K, C) over keys and values (B, H, N, C), by torch's fused kernel.
+
+    `mask` is bool, true where a query may look: Ascend has its fused kernel for bool masks alone
+    (ScaledDotProductAttentionKernelNpuOpApi.cpp of torch_npu).
+    """
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
+
+
+def attend_alike(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """As `attend`, on a CPU, with a mask (B, 1, K, N) that is added; a query's result is the same whatever B, K and N,
+    where N with a mask is a multiple of KEYS_COUNTED.
+
+    With few queries the fused kernel of torch's CPU build is slower than three plain calls, and its sums depend on
+    how many there are.
+    """
+    count, channels = query.shape[2:]
+    query = _at_least(rows_at_once(query.dtype), query)
+    if query.dtype == torch.float32 and channels % COLUMNS:
+        query, keys, values = (F.pad(part, (0, -channels % COLUMNS)) for part in (query, keys, values))
+    scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
+    if mask is None:
+        return (scores.softmax(-1) @ values)[:, :, :count, :channels]
+    scores += mask if mask.shape[2] == 1 else _at_least(rows_at_once(mask.dtype), mask)
+    return _weigh(scores.softmax(-1), values)[:, :, :count, :channels]
+
+
+def _weigh(weights: Tensor, values: Tensor) -> Tensor:
+    """Weights (B, H, K, N) times values (B, H, N, C), in sums that are the same whatever N comes after."""
+    if weights.dtype != torch.float32:
+        return weights @ values
+    starts = range(0, weights.shape[-1], KEYS_SUMMED)
+    sums = (weights[..., at : at + KEYS_SUMMED] @ values[:, :, at : at + KEYS_SUMMED] for at in starts)
+    return functools.reduce(Tensor.add_, sums)
+
+
+def _at_least(rows: int, query: Tensor) -> Tensor:
+    """(B, H, K, C) -> (B, H, max(K, rows), C): the last query again."""
+    lacking = rows - query.shape[2]
+    if lacking <= 0:
+        return query
+    return torch.cat([query, query[:, :, -1:].expand(-1, -1, lacking, -1)], 2)
