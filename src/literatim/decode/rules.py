@@ -82,18 +82,10 @@ class RowState:
         return RowState(False, torch.where(stamped, tokens, self.stamp), stamped, penultimate)
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]], rules: Rules, device: torch.device) -> RowState:
-        """After `texts`, each of at least one chosen token."""
-        begin, end = rules.timestamp_begin, rules.timestamp_end
-        if begin is None:
-            return cls.start(len(texts), rules, device).after(torch.empty(0), rules)
-        stamps, lasts, befores = [], [], []
-        for text in texts:
-            stamps.append(next((token for token in reversed(text) if begin <= token < end), begin - 1))
-            lasts.append(begin <= text[-1] < end)
-            befores.append(len(text) < 2 or begin <= text[-2] < end)
-        flags = torch.tensor([lasts, befores], device=device)
-        return cls(False, torch.tensor(stamps, dtype=torch.int32, device=device), flags[0], flags[1])
+    def of(cls, numbers: Tensor) -> RowState:
+        """From `state_numbers` of each row, (B, 3) int32 on the device."""
+        stamp, last, penultimate = numbers.unbind(1)
+        return cls(False, stamp, last > 0, penultimate > 0)
 
     def row(self, at: int) -> RowState:
         """The state of one row (1,)."""
@@ -120,6 +112,15 @@ class RowState:
         return RowState(
             False, torch.cat([self.stamp[:, None], stamps], 1).flatten(), last.flatten(), penultimate.flatten()
         )
+
+
+def state_numbers(said: Sequence[int], rules: Rules) -> tuple[int, int, int]:
+    """What `RowState` holds of a row that has said at least one token: so can many be brought to a device at once."""
+    begin, end = rules.timestamp_begin, rules.timestamp_end
+    if begin is None:
+        return 0, 0, 0
+    stamp = next((token for token in reversed(said) if begin <= token < end), begin - 1)
+    return stamp, int(begin <= said[-1] < end), int(len(said) < 2 or begin <= said[-2] < end)
 
 
 def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:

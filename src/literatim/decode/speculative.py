@@ -18,7 +18,7 @@ from torch import Tensor
 from literatim.decode.network import Draft, Network
 from literatim.decode.pace import Pace
 from literatim.decode.rows import Decoded, Request, Row
-from literatim.decode.rules import RowState, Rules, apply
+from literatim.decode.rules import RowState, Rules, apply, state_numbers
 
 LOGITS_BLOCK = 64  # positions whose logits are held at once
 Place = tuple[int, int, Request]
@@ -86,9 +86,9 @@ class Batch:
         idle = self._fill(len(rows)) - len(rows)
         longest = max(row.fed for row in rows)
         proposed = self._pace.proposals(len(rows), min(max(row.left for row in rows) - 1, self._room(longest)))
-        state = RowState.of([row.said for row in [*rows, *rows[-1:] * idle]], self._rules, self._device)
-        lengths = self._ints([row.fed for row in rows] + [0] * idle)
-        last = self._ints([row.said[-1:] for row in [*rows, *rows[-1:] * idle]])
+        everyone = [*rows, *rows[-1:] * idle]
+        numbers = self._ints([[row.said[-1], row.fed, *state_numbers(row.said, self._rules)] for row in everyone])
+        last, lengths, state = numbers[:, :1], numbers[:, 1], RowState.of(numbers[:, 2:])  # one copy to the device
         drafted = self._propose(proposed, state, lengths) if proposed else last[:, :0]  # (B, K)
         hidden = self._main.feed(torch.cat([last, drafted], 1), lengths, longest + proposed + 1)  # (B, K + 1, D)
         scores = apply(self._main.choose(hidden.flatten(0, 1)), state.along(drafted, self._rules), self._rules)
@@ -132,7 +132,7 @@ class Batch:
         after = max(start, 1)
         rest = logits[after - start :]
         if len(rest):
-            state = RowState.of([said[:after]], self._rules, self._device)
+            state = RowState.of(self._ints([list(state_numbers(said[:after], self._rules))]))
             tokens = self._ints([said[after : start + len(logits) - 1]])
             apply(rest, state.along(tokens, self._rules), self._rules)
         return logits

@@ -56,6 +56,7 @@ class Assistant:
     def listen(self, states: Tensor, rows: slice) -> None:
         """Put encoder states (B, S, D) into slots."""
         assert self._cache is not None, "reserve first"
+        self._cache.forget(rows)
         self.decoder.listen(states, self._cache, rows)
 
     def draft(self, rules: Rules) -> Draft:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from literatim.audio import mel
 from literatim.decode.network import detect_language
 from literatim.decode.noise import Noise
 from literatim.decode.pace import AdaptivePace, Pace
-from literatim.decode.rows import Decoded, Request, Row
+from literatim.decode.rows import Decoded, Request
 from literatim.decode.rules import Rules
 from literatim.decode.speculative import Batch, Vocabulary, decode
 from literatim.models.linear import pack
@@ -102,6 +101,7 @@ class Engine:
             both += [both[-1]] * (rows - len(both))
             mels = torch.stack([found[0] for found in both])
             for at, states in self._encode(self.model.encoder, mels, start):
+                self._cache.forget(at)
                 self.model.decoder.listen(states, self._cache, at)
                 if self.assistant is not None and self.assistant.encoder is None:
                     self.assistant.listen(states, at)
@@ -159,20 +159,6 @@ class Engine:
         """Positions that the prompts are padded to."""
         return shapes.prompt_width(max(map(len, prompts)), self.config.target_positions, self.device)
 
-    def result(self, batch: Batch, slot: int, row: Row) -> Decoded:
-        """What a finished row said."""
-        found = batch.result(row)
-        if not math.isfinite(found.sum_logprob):
-            self._clear(slot)
-        return found
-
-    def _clear(self, slot: int) -> None:
-        """A NaN in the cache would spread even from positions that are masked."""
-        assert self._cache is not None
-        here = self._cache.part(slot, 1)
-        here.keys.zero_()
-        here.values.zero_()
-
     def decode(
         self, prompts: Sequence[Sequence[int]], rules: Rules, most: int | None, noises: Sequence[Noise | None] = ()
     ) -> list[Decoded]:
@@ -180,7 +166,4 @@ class Engine:
         noises = noises or [None] * len(prompts)
         requests = [self.request(prompt, most, noise) for prompt, noise in zip(prompts, noises, strict=True)]
         with self.at_work():
-            found = decode(self.batch(rules), requests, self.width(prompts))
-        if not all(math.isfinite(result.sum_logprob) for result in found):
-            self._cache = None
-        return found
+            return decode(self.batch(rules), requests, self.width(prompts))

@@ -27,8 +27,7 @@ class CachedDecoder:
 
     def feed(self, tokens: Tensor, lengths: Tensor, limit: int, start: int = 0) -> Tensor:
         """Hidden states (B, K, D)."""
-        bound = min(-(-limit // CACHE_BLOCK) * CACHE_BLOCK, self.cache.size)
-        hidden: Tensor = self.decoder(tokens, lengths, self._part(start, len(tokens)), bound)
+        hidden: Tensor = self.decoder(tokens, lengths, self._part(start, len(tokens)), self._whole(limit))
         return hidden
 
     def choose(self, hidden: Tensor) -> Tensor:
@@ -43,4 +42,8 @@ class CachedDecoder:
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy a row of the cache over another."""
-        self.cache.move(source, target, positions)
+        self.cache.move(source, target, self._whole(positions))
+
+    def _whole(self, positions: int) -> int:
+        """Up to the end of a block."""
+        return min(-(-positions // CACHE_BLOCK) * CACHE_BLOCK, self.cache.size)

@@ -123,7 +123,7 @@ class _Work:
             if row.finished:
                 track, window = row.request.owner
                 with self._engine.at_work():
-                    result = self._engine.result(self._batch, slot, row)
+                    result = self._batch.result(row)
                 yield slot, track, window, result
             if rows[slot] is row:  # else another one is there, which may have ended with its first token
                 slot += 1
