@@ -164,11 +164,6 @@ class DecoderCache:
         self.keys[:, rows] = 0
         self.values[:, rows] = 0
 
-    def forget(self, rows: slice) -> None:
-        """Clear the text of rows: a NaN left there would spread even from positions that are masked."""
-        self.keys[:, rows] = 0
-        self.values[:, rows] = 0
-
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
         for text in (self.keys, self.values):
