@@ -267,4 +267,14 @@ def test_compare_wer(literatim: Any, model: Path, sound: bytes, tmp_path: Path) 
     assert "B - A" in err
     report = json.loads(files[0].read_text(encoding="utf-8"))
     assert found["rates"][0]["a"] == pytest.approx(report["total"]["scores"]["none"]["wer"])
+    for file, wrong in zip(files, (1, 2), strict=True):
+        scores = {"words": 2, "substitutions": wrong, "deletions": 0, "insertions": 0, "characters": 7}
+        for entry in report["files"]:
+            entry["scores"] = {"none": {**scores, "character_errors": wrong}}
+        file.write_text(json.dumps(report))
+    code, _, err = literatim("bench", "compare", *files, "--fail-above", 1.5)
+    assert code == 1
+    assert "none: WER of 100.00 % is above 1.5 times 50.00 %" in err
+    assert literatim("bench", "compare", *files, "--fail-above", 2)[0] == 0
+    assert literatim("bench", "compare", *reversed(files), "--fail-above", 1)[0] == 0
     assert literatim("bench", "compare", files[0], _report(tmp_path / "speed.json", [1.0]))[0] == 2

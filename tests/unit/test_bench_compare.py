@@ -42,6 +42,15 @@ def test_speed_by_hand() -> None:
     assert compare_speed.compare_speed(_speed(_row(slower)), _speed(_row(STEADY)), limit=1.5)["above"] == []
 
 
+def test_a_slower_run_that_may_be_chance_is_not_above() -> None:
+    swinging = [0.8, 0.9, 1.25, 1.3, 1.3]
+    found = compare_speed.compare_speed(_speed(_row(STEADY)), _speed(_row(swinging)), limit=1.1)
+    (row,) = found["rows"]
+    assert row["ratio"] == pytest.approx(1.25)
+    assert row["interval"][0] < 1.0 < row["interval"][1]
+    assert found["above"] == []
+
+
 def test_rows_are_matched_by_all_that_they_measure() -> None:
     first = [_row(STEADY), _row(STEADY, batch=8), _row(STEADY, tokens=50), _row(STEADY, name="peer", setting="best")]
     second = [_row(STEADY), _row(STEADY, dtype="float16"), _row([], batch=8, status="failed")]

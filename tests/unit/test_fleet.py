@@ -295,6 +295,14 @@ def test_a_device_on_which_everything_dies_is_given_up(threads: Threads) -> None
     assert len(many.warnings) == 2
 
 
+def test_deaths_count_only_while_nothing_is_finished_between_them(threads: Threads) -> None:
+    with Fleet("model", device="cuda", device_index="0") as many:
+        found = {outcome.index: outcome for outcome in many.transcribe_many(["a", "kills"] * 6)}
+    assert [said(found[at]) for at in range(0, 12, 2)] == ["a"] * 6
+    assert len(threads.started) > 2 * 5  # more deaths than DEATHS, and the device is still there
+    assert many.warnings == ()
+
+
 def test_progress_comes_to_the_number_of_recordings(threads: Threads) -> None:
     told: list[float] = []
     run(["a", "bad", "kills", "b", "-"], progress_callback=told.append, batch_size=2)
