@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KEYS_SUMMED = 192  # keys in one float32 product: MKL cuts longer sums where their length says
-KEYS_COUNTED = 16  # keys come in multiples of these: the bfloat16 softmax sums what is left over in another order
+KEYS_COUNTED = 64  # keys come in multiples of these: the bfloat16 softmax sums what is left over in another order
 COLUMNS = 8  # float32 columns are a multiple of these
+WIDE = 64  # bfloat16 heads are at least so wide: torch gives oneDNN only products of more than 16 ** 3 multiplications
 
 
 def rows_at_once(dtype: torch.dtype) -> int:
@@ -43,8 +44,9 @@ def attend_alike(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | Non
     """
     count, channels = query.shape[2:]
     query = _at_least(rows_at_once(query.dtype), query)
-    if query.dtype == torch.float32 and channels % COLUMNS:
-        query, keys, values = (F.pad(part, (0, -channels % COLUMNS)) for part in (query, keys, values))
+    lacking = -channels % COLUMNS if query.dtype == torch.float32 else WIDE - channels
+    if lacking > 0:
+        query, keys, values = (F.pad(part, (0, lacking)) for part in (query, keys, values))
     scores = query @ keys.transpose(-1, -2)  # (B, H, K, N)
     if mask is None:
         return (scores.softmax(-1) @ values)[:, :, :count, :channels]
