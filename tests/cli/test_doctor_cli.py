@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,19 @@ def test_a_healthy_machine(healthy: subprocess.CompletedProcess[str]) -> None:
         assert f"  ok    {name} " in healthy.stdout
     assert "meeting.flac" in healthy.stdout
     assert "Device cuda" not in healthy.stdout
+
+
+def heard(page: str) -> str:
+    """What the bundled model said, in one line."""
+    found = re.search(r'end to end .*?"(.*?)"', page, re.DOTALL)
+    assert found is not None
+    return " ".join(found[1].split())
+
+
+def test_the_documented_page_has_the_words_of_today(healthy: subprocess.CompletedProcess[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "doctor.md"
+    # another CPU rounds another way, and may hear a word differently
+    assert SequenceMatcher(None, heard(page.read_text("utf-8")), heard(healthy.stdout), autojunk=False).ratio() > 0.9
 
 
 def test_the_page_is_a_page(healthy: subprocess.CompletedProcess[str]) -> None:
