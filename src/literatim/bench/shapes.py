@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from literatim.bench.needs import need, quiet_transformers
+from literatim.models.config import WhisperConfig
+from literatim.models.layout import layout
+from literatim.models.whisper import Decoder, Whisper
 from literatim.text.languages import LANGUAGES
 
 _LOGIT_SPREAD = 4.0  # standard deviation of the logits: about that of a trained model, so that few tokens tie
@@ -39,27 +42,66 @@ SHAPES = {
     "tiny": Shape(384, 4, 6),
     "base": Shape(512, 6, 8),
     "small": Shape(768, 12, 12),
+    "large-v2": Shape(1280, 32, 20),
     "micro": Shape(64, 2, 2, window=100, context=64, text_tokens=300, languages=1),  # for tests of the runner
 }
 
 
 def write(shape: Shape, folder: Path, seed: int = 0) -> Path:
     """Write weights, configuration and a made-up tokenizer of Whisper's vocabulary layout; returns `folder`."""
-    ids = _vocabulary(shape)
     with quiet_transformers():
-        _model(shape, ids, seed).save_pretrained(folder)
+        _model(shape, _vocabulary(shape), seed).save_pretrained(folder)
         extractor = need("transformers", "eval", "a random model").WhisperFeatureExtractor
         extractor(feature_size=80, chunk_length=shape.window // 50).save_pretrained(folder)
-    end = "<|endoftext|>"
+    return write_tokenizer(shape, folder)
+
+
+def write_tokenizer(shape: Shape, folder: Path) -> Path:
+    """Write all but the weights, the network's configuration and that of the features; returns `folder`."""
+    ids, end = _vocabulary(shape), "<|endoftext|>"
     names = {"tokenizer_class": "WhisperTokenizer", "bos_token": end, "eos_token": end, "unk_token": end}
     files = {
         "generation_config.json": _generation_config(shape, ids),
         "tokenizer.json": _tokenizer(shape.text_tokens, ids),
         "tokenizer_config.json": {**names, "model_max_length": shape.context},
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+def decoder_alone(shape: Shape, like: Tensor, seed: int = 0) -> Whisper:
+    """A network of the dtype and on the device of `like`, without an encoder; a large one is there in seconds."""
+    width, ffn, size = shape.width, 4 * shape.width, max(_vocabulary(shape).values()) + 1
+    sides = (width, 0, shape.heads, ffn, shape.layers, shape.heads, ffn)
+    with torch.device("meta"):
+        model = Whisper(WhisperConfig(80, *sides, size, shape.window, shape.context))
+    fill(model.decoder, like, seed)
+    with torch.no_grad():
+        model.decoder.tokens.weight[shape.text_tokens :] *= 0.1
+    return model.eval()
+
+
+def fill(decoder: Decoder, like: Tensor, seed: int) -> None:
+    """Random weights for what is on the meta device, of the dtype and on the device of `like`.
+
+    Each layer is the first one with its rows moved on: drawing millions of numbers takes long.
+    """
+    random, first = torch.Generator().manual_seed(seed), dict[str, Tensor]()
+    for name, sources in layout(decoder.config, ("decoder",)).items():
+        path, _, leaf = name.removeprefix("decoder.").rpartition(".")
+        parameter = decoder.get_parameter(f"{path}.{leaf}" if path else leaf)
+        if not parameter.is_meta:
+            continue
+        index, _, kind = path.removeprefix("layers.").partition(".")
+        key = f"{kind}.{leaf}" if path.startswith("layers.") else name
+        if key not in first:
+            part = parameter[: len(parameter) // len(sources)]
+            drawn = [_values(source, part, random) if source else torch.zeros(part.shape) for source in sources]
+            first[key] = torch.cat(drawn).to(like.device, like.dtype)
+        values = first[key].roll(int(index), 0) if path.startswith("layers.") else first[key]
+        setattr(decoder.get_submodule(path), leaf, nn.Parameter(values, requires_grad=False))
 
 
 def _model(shape: Shape, ids: Mapping[str, int], seed: int) -> Any:

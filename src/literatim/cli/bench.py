@@ -8,6 +8,7 @@ from literatim.cli.lazy import Lazy
 
 COMMANDS = {
     "speed": ("literatim.cli.bench_speed", "Time a window beside the peers."),
+    "spec": ("literatim.cli.bench_spec", "Decoding with and without a draft."),
     "wer": ("literatim.cli.bench_wer", "Word and character error rates."),
     "compare": ("literatim.cli.bench_compare", "Two reports beside each other, with intervals."),
 }

@@ -1,0 +1,160 @@
+"""Drafts with planted acceptance: a decoder of a draft's true shape whose choices are replaced by known tokens.
+
+Random weights foretell nothing, and weights of a real size cannot be had everywhere. So a draft of that size is really
+run, its output matrix too, and then proposes what the main model said in an earlier plain run, with errors planted.
+Acceptance is the probability that a proposal is right, those before it in the round being right. Errors of real drafts
+come in clusters: they are laid out as those of demo-draft were on the bundled clips, position by position.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from literatim.bench.shapes import fill
+from literatim.bench.spec_clips import MARGINS
+from literatim.decode.network import Draft, Network
+from literatim.decode.rules import Rules
+from literatim.errors import OptionError
+from literatim.models import draft as drafts
+from literatim.models.whisper import SPARE, Decoder, Whisper
+from literatim.pipeline.assistant import Assistant
+from literatim.pipeline.ids import Ids
+
+HIGHEST = 1e9  # a logit above all others
+DIGITS = 256  # an id as two of them is exact in bfloat16 and float16
+DRAWS = 1000  # of places in the trace, at most, until their share of right proposals is CLOSE to the one wanted
+CLOSE = 0.005
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """How sure a real draft was, token by token: its logit of the right one less its best other logit, (P,)."""
+
+    margins: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, file: Path) -> Trace:
+        """What `literatim.bench.margins` wrote; OptionError where there is no such file."""
+        if not file.is_file():
+            raise OptionError(
+                f"this installation lacks {file.name}, which planted acceptance follows; reinstall literatim"
+            )
+        clips = json.loads(file.read_text(encoding="utf-8"))["clips"]
+        return cls(np.array([margin for clip in clips for margin in clip], dtype=np.float64))
+
+    @classmethod
+    def bundled(cls) -> Trace:
+        """demo-draft's on the bundled clips."""
+        return cls.read(MARGINS)
+
+    def right(self, rate: float, rows: int, length: int, seed: int) -> Flags:
+        """Which proposals are right, (rows, length): stretches of the trace, the least sure of which are wrong."""
+        flags = np.ones(len(self.margins), dtype=np.bool_)
+        flags[np.argsort(self.margins, kind="stable")[: round((1 - rate) * len(flags))]] = False
+        random, best = np.random.default_rng(seed), np.ones((rows, length), dtype=np.bool_)
+        for _ in range(DRAWS):
+            starts = random.integers(len(flags), size=(rows, 1))
+            drawn = flags[(starts + np.arange(length)) % len(flags)]
+            if abs(drawn.mean() - rate) < abs(best.mean() - rate):
+                best = drawn
+            if abs(best.mean() - rate) <= CLOSE:
+                break
+        return best
+
+
+class PlantedNetwork:
+    """`decode.network.Network` that runs another one, and then chooses what `targets` (rows, positions) say.
+
+    A target is the draft's id of what follows the token that is fed at that position. It goes along with the hidden
+    states as two more channels, so that whatever is picked from them keeps its own.
+    """
+
+    def __init__(self, inner: Network, targets: Tensor) -> None:
+        self._inner, self._targets = inner, targets
+
+    def feed(self, tokens: Tensor, lengths: Tensor, limit: int, start: int = 0) -> Tensor:
+        """Hidden states with their targets, (B, K, D + 2)."""
+        hidden = self._inner.feed(tokens, lengths, limit, start)
+        places = lengths[:, None].long() + torch.arange(tokens.shape[1], device=tokens.device)  # (B, K)
+        targets = self._targets[start : start + len(tokens)].gather(1, places)
+        digits = torch.stack([targets // DIGITS, targets % DIGITS], -1)
+        return torch.cat([hidden, digits.to(hidden.dtype)], -1)
+
+    def choose(self, hidden: Tensor) -> Tensor:
+        """(N, D + 2) -> (N, V) float32: the logits, the target's raised above all others."""
+        logits = self._inner.choose(hidden[:, :-2])
+        high, low = hidden[:, -2:].long().unbind(-1)
+        return logits.scatter_(1, (DIGITS * high + low)[:, None], HIGHEST)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(N, D + 2) -> (N, V) as they are."""
+        return self._inner.logits(hidden[:, :-2])
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy a row, its targets too."""
+        self._inner.move(source, target, positions)
+        self._targets[target] = self._targets[source]
+
+
+class PlantedAssistant(Assistant):
+    """An assistant of random weights that listens to the main model's encoder; `plant` says what it foretells."""
+
+    def __init__(self, main: Whisper, layers: int, words: int | None, eot: int, seed: int) -> None:
+        """A decoder of so many layers that proposes so many text ids, and those from `eot` on; None for all ids."""
+        config = replace(main.config, decoder_layers=layers)
+        with torch.device("meta"):
+            decoder = Decoder(config)
+        decoder.tokens, decoder.positions, decoder.head = main.decoder.tokens, main.decoder.positions, main.decoder.head
+        fill(decoder, main.decoder.positions, seed)
+        made = drafts.Draft(decoder.eval(), None, config, None, True, "its acceptance is planted")
+        self._words, self._eot, self._size = words, eot, config.vocab_size
+        super().__init__(made, "planted", main, self._ids_with(set()))
+        self._targets = torch.zeros((0, 0), dtype=torch.int64)
+
+    def _ids_with(self, said: set[int]) -> Ids:
+        """These text ids among as many as it proposes."""
+        if self._words is None:
+            return Ids()
+        others = (id for id in range(self._eot) if id not in said)
+        text = sorted([*said, *islice(others, max(0, self._words - len(said)))])
+        return Ids.subset(torch.tensor(text, dtype=torch.int32), self._eot, self._size)
+
+    def plant(self, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[int]], right: Flags) -> None:
+        """Foretell what is `said` after the prompts by the rows of a batch, but for what `right` (rows, S) denies."""
+        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
+        ids = self._ids_with({word for words in said for word in words if word < self._eot})
+        self._ids = ids.to(weight.device)
+        self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        width = self.config.target_positions + SPARE
+        to_main = range(self._size) if ids.to_main is None else ids.to_main.tolist()
+        own = {id: place for place, id in enumerate(to_main)}
+        rows = []
+        for prompt, words, flags in zip(prompts, said, right, strict=True):
+            follow = [own[word] for word in with_errors(words, flags.tolist())]
+            before = len(prompt) - 1
+            rows.append([*follow[:1] * before, *follow, *follow[-1:] * (width - before - len(follow))])
+        self._targets = torch.tensor(rows, device=weight.device)
+
+    def draft(self, rules: Rules) -> Draft:
+        """What the decoding loop calls."""
+        found = super().draft(rules)
+        return replace(found, network=PlantedNetwork(found.network, self._targets.clone()))
+
+
+def with_errors(words: Sequence[int], right: Sequence[bool]) -> list[int]:
+    """`words` with another of them, which the rules allow as well, where they are not to be right."""
+    made = []
+    for at, (word, kept) in enumerate(zip(words, right, strict=False)):
+        others = (other for other in [*words[at:], *words[:at]] if other != word)
+        made.append(word if kept else next(others, word))
+    return made
