@@ -6,10 +6,12 @@ import statistics
 from collections import deque
 from collections.abc import Sequence
 
-CHOICES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
-KEPT = 7  # times of a kind of round that are remembered; their median counts
+CHOICES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+FIRST = 4  # tried first
+KEPT = 9  # times of a kind of round that are remembered; their median counts
 MEMORY = 0.98  # how much of the acceptance seen so far is left after another proposal
 PROBE_SHARE = 0.01  # of the time, spent on looking whether speculation has come to pay
+NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which another number, or none, is timed again
 
 
 class Pace:
@@ -29,15 +31,17 @@ class Pace:
 class AdaptivePace(Pace):
     """The number that gives the most tokens a second, by the median times of rounds and the acceptance of late.
 
-    Rounds of a kind not seen yet are thought to lie on a line through those that were. While speculation does not pay,
-    a round of it is tried now and then, so seldom that it costs PROBE_SHARE of the time.
+    Rounds of a kind not seen yet are thought to lie on a line through those that were. Now and then another kind is
+    timed: while speculation pays a neighbouring number, while it does not a round of it, so seldom that it costs
+    PROBE_SHARE of the time.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._times: dict[int, dict[int, deque[float]]] = {}
+        self._times: dict[int, Times] = {}
         self._right, self._judged = 0.8 * 5, 5.0  # what is thought of a draft before anything was seen
         self._owed = 0.0  # seconds that may be spent on a probe
+        self._rounds = 0  # of speculation
 
     @property
     def acceptance(self) -> float:
@@ -45,33 +49,41 @@ class AdaptivePace(Pace):
         return self._right / self._judged
 
     def proposals(self, rows: int, most: int) -> int:
-        """Plain rounds and the first choice are timed before anything is decided."""
+        """The best known number, or one that is worth a look."""
         allowed = [choice for choice in CHOICES if choice <= most]
-        if not allowed:
+        times = self._times.setdefault(_kind(rows), Times())
+        if len(allowed) < 2 or not times.seen(0):
             return 0
-        times = self._times.get(rows, {})
-        if 0 not in times:
+        speeds = {choice: self._tokens(choice) / max(times.of(choice), 1e-9) for choice in allowed}
+        best = max(allowed, key=speeds.__getitem__)
+        if times.only(0) and self.acceptance > 0.5:
+            return min(allowed[1:], key=lambda choice: abs(choice - FIRST))
+        if best:
+            return self._another(allowed, allowed.index(best))
+        return self._probe(times, max(allowed[1:], key=speeds.__getitem__))
+
+    def _another(self, allowed: list[int], best: int) -> int:
+        """While speculation pays: the best, or by turns the next smaller, the next larger and none."""
+        self._rounds += 1
+        if self._rounds % PLAIN_EVERY == 0:
             return 0
-        middle = min(allowed, key=lambda choice: abs(choice - 4))
-        if len(times) == 1 and self._right >= 0.5 * self._judged:
-            return middle
-        best = max(allowed, key=lambda choice: self._speed(rows, choice))
-        plain = self._time(rows, 0)
-        if self._speed(rows, best) > self._speed(rows, 0):
-            if len(times[0]) < KEPT and sum(len(kept) for kept in times.values()) % 8 == 7:
-                return 0  # one plain time may have been an odd one
-            return best
+        if self._rounds % NEIGHBOUR_EVERY == 0:
+            best += 1 if self._rounds // NEIGHBOUR_EVERY % 2 else -1
+        return allowed[min(max(best, 0), len(allowed) - 1)]
+
+    def _probe(self, times: Times, best: int) -> int:
+        """While it does not pay: none, or its best number once enough was saved up for it."""
+        plain = times.of(0)
         self._owed += PROBE_SHARE * plain
-        cost = self._time(rows, best) - self._tokens(best) * plain
-        return best if self._owed > max(cost, 0.25 * plain) else 0
+        lost = times.of(best) - self._tokens(best) * plain
+        return best if self._owed > max(lost, 0.25 * plain) else 0
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
-        self._times.setdefault(rows, {}).setdefault(proposals, deque(maxlen=KEPT)).append(seconds)
+        self._times.setdefault(_kind(rows), Times()).add(proposals, seconds)
         for right, judged in tried:
-            if judged:
-                fade = MEMORY**judged
-                self._right, self._judged = fade * self._right + right, fade * self._judged + judged
+            fade = MEMORY**judged
+            self._right, self._judged = fade * self._right + right, fade * self._judged + judged
         if proposals:
             self._owed = 0.0
 
@@ -80,21 +92,48 @@ class AdaptivePace(Pace):
         share = min(self.acceptance, 0.999)
         return (1 - share ** (proposals + 1)) / (1 - share)
 
-    def _speed(self, rows: int, proposals: int) -> float:
-        return self._tokens(proposals) / max(self._time(rows, proposals), 1e-9)
 
-    def _time(self, rows: int, proposals: int) -> float:
-        """Seconds of a round: its median, else from the line through the rounds seen."""
-        times = self._times[rows]
-        if proposals in times:
-            return statistics.median(times[proposals])
-        seen = {count: statistics.median(kept) for count, kept in times.items()}
-        if len(seen) == 1:
-            return seen[0] * (1 + 0.2 * proposals)
-        below = max((count for count in seen if count < proposals), default=None)
-        above = min((count for count in seen if count > proposals), default=None)
-        if below is not None and above is not None:
+class Times:
+    """Seconds of rounds of one batch, by the number of proposals."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, deque[float]] = {}
+
+    def add(self, proposals: int, seconds: float) -> None:
+        """One round more."""
+        self._kept.setdefault(proposals, deque(maxlen=KEPT)).append(seconds)
+
+    def seen(self, proposals: int) -> bool:
+        """Whether such a round was timed."""
+        return proposals in self._kept
+
+    def only(self, proposals: int) -> bool:
+        """Whether no other kind of round was timed."""
+        return set(self._kept) == {proposals}
+
+    def of(self, proposals: int) -> float:
+        """Its median, else from the line between the kinds next to it, or on from the furthest one."""
+        medians = {count: statistics.median(kept) for count, kept in self._kept.items()}
+        if proposals in medians:
+            return medians[proposals]
+        below = max((count for count in medians if count < proposals), default=None)
+        above = min((count for count in medians if count > proposals), default=None)
+        if below is None:
+            return medians[min(medians)]
+        if above is not None:
             part = (proposals - below) / (above - below)
-            return seen[below] + part * (seen[above] - seen[below])
-        slopes = statistics.linear_regression(list(seen), list(seen.values()))
-        return max(slopes.slope * proposals + slopes.intercept, seen[max(seen)] if below is not None else 0.0)
+            return medians[below] + part * (medians[above] - medians[below])
+        if len(medians) == 1:
+            return medians[below] * (1 + 0.2 * (proposals - below))
+        slope = (medians[below] - medians[min(medians)]) / (below - min(medians))
+        return medians[below] + max(slope, 0.0) * (proposals - below)
+
+
+def _kind(rows: int) -> int:
+    """Batches of about the same size count as one kind: 1, 2, 3, 4, 6, 8, 12, 16, ..."""
+    size = 1
+    while size < rows:
+        if size * 3 // 2 >= rows and size > 1:
+            return size * 3 // 2
+        size *= 2
+    return size
