@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from literatim import device as devices
-from literatim.models.attention import attend_alike
+from literatim.models.attention import attend_alike, attend_sound
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import pack
 from literatim.models.whisper import Decoder, DecoderCache
@@ -140,9 +140,12 @@ def test_attention_is_attention(queries: int, keys: int, channels: int, dtype: t
     mask[0, :, :, keys // 2 :] = -torch.inf
     scores = query.double() @ key.double().mT
     for given_mask, masked in ((None, scores), (mask, scores + mask.double())):
-        found = attend_alike(query, key, value, given_mask)
         expected = masked.softmax(-1) @ value.double()
-        assert found.shape == expected.shape
+        ways = [attend_alike(query, key, value, given_mask)]
+        if given_mask is None:
+            ways.append(attend_sound(query, key, value))
         unit = torch.finfo(dtype).eps * float(value.abs().max())
-        # a score's rounding, that of its exponential, and those of the two products
-        assert float((found.double() - expected).abs().max()) < (float(scores.abs().max()) + 4) * unit
+        for found in ways:
+            assert found.shape == expected.shape
+            # a score's rounding, that of its exponential, and those of the two products
+            assert float((found.double() - expected).abs().max()) < (float(scores.abs().max()) + 4) * unit

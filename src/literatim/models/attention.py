@@ -35,6 +35,23 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
 
 
+def attend_sound(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """As `attend` for an encoder: in bfloat16 on a CPU head after head, so that the scores stay in its caches.
+
+    With Whisper's 1500 positions that takes 0.4 of the time of torch's fused kernel (AMD Zen 5, two cores, torch
+    2.13). Scores and weights are rounded to bfloat16 then, as in transformers' eager attention.
+    """
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
+        return attend(query, keys, values, None)
+    rows, heads, count, channels = query.shape
+    out = query.new_empty(rows, count, heads, channels)  # so that merging the heads copies nothing
+    for row in range(rows):
+        for head in range(heads):
+            scores = query[row, head] @ keys[row, head].T
+            out[row, :, head] = scores.softmax(-1) @ values[row, head]
+    return out.transpose(1, 2)
+
+
 def attend_alike(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """As `attend`, on a CPU, with a mask (B, 1, K, N) that is added; a query's result is the same whatever B, K and N,
     where N with a mask is a multiple of KEYS_COUNTED.

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from literatim.models.attention import KEYS_COUNTED, attend, attend_alike, rows_at_once
+from literatim.models.attention import KEYS_COUNTED, attend, attend_alike, attend_sound, rows_at_once
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import Embedding, Linear
 
@@ -103,7 +103,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
         query, key, value = self.attention.project(x)
-        x = x + self.attention.out(merge_heads(attend(query, key, value, None)))
+        x = x + self.attention.out(merge_heads(attend_sound(query, key, value)))
         x = x + self.mlp(x)
         return x.clamp(-FP16_LIMIT, FP16_LIMIT) if x.dtype == torch.float16 else x
 
@@ -123,7 +123,7 @@ class Encoder(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """(B, M, T) -> (B, S, D), S = T / 2 = the configured source positions."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel))))  # (B, D, S)
-        x = x.transpose(1, 2) + self.positions
+        x = (x.transpose(1, 2) + self.positions).contiguous()  # as the sum lies, each layer would copy it
         for layer in self.layers:
             x = layer(x)
         out: Tensor = self.norm(x)
