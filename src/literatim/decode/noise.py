@@ -20,7 +20,7 @@ class Noise:
     def __init__(self, seed: int, recording: bytes, window: int, temperature: float) -> None:
         """`recording` tells one recording from another, by its content; `window` is its first frame."""
         self.temperature = temperature
-        name = f"{seed} {window} {temperature!r} ".encode() + recording
+        name = f"{seed} {window} {float(temperature)!r} ".encode() + recording  # 1 is 1.0
         self._key = np.frombuffer(hashlib.blake2b(name, digest_size=16).digest(), np.uint64)
         self._kept: dict[int, Tensor] = {}
 
