@@ -103,6 +103,18 @@ def test_the_demo_says_the_same_in_a_batch(demo: Pair) -> None:
         same(found, demo.cpu.transcribe(file, max_new_tokens=6))
 
 
+@pytest.mark.parametrize("proposals", [None, 3])
+def test_the_demo_says_the_same_with_a_draft(proposals: int | None, demo: Pair) -> None:
+    """Of three recordings at once, with rows that come, go and move."""
+    drafted = load("demo", device="npu", dtype="float32", assistant="demo-draft", num_assistant_tokens=proposals)
+    together = many(drafted, recordings(), batch_size=2, max_new_tokens=6)
+    for found, file in zip(together, recordings(), strict=True):
+        same(found, demo.cpu.transcribe(file, max_new_tokens=6))
+        assert found.speculation is not None
+        assert set(found.speculation.lengths) <= {0, 1, 2, 3, 4, 8}
+    assert sum(found.speculation.accepted for found in together if found.speculation) > 0
+
+
 @pytest.mark.parametrize(("name", "way"), [("plain", 0), ("plain", 1), ("plain", 2), ("odd", 1), ("long text", 0)])
 def test_batches_of_mixed_recordings(name: str, way: int, pairs: Callable[[str], Pair]) -> None:
     pair = pairs(name)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 CHOICES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+FEW_CHOICES = (0, 2, 4, 8)  # where each number of queries is a kernel to be prepared
 FIRST = 4  # tried first
 KEPT = 9  # times of a kind of round that are remembered; their median counts
 MEMORY = 0.98  # how much of the acceptance seen so far is left after another proposal
@@ -36,8 +37,9 @@ class AdaptivePace(Pace):
     PROBE_SHARE of the time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choices: Sequence[int] = CHOICES) -> None:
         super().__init__()
+        self._choices = choices
         self._times: dict[int, Times] = {}
         self._right, self._judged = 0.8 * 5, 5.0  # what is thought of a draft before anything was seen
         self._owed = 0.0  # seconds that may be spent on a probe
@@ -50,7 +52,7 @@ class AdaptivePace(Pace):
 
     def proposals(self, rows: int, most: int) -> int:
         """The best known number, or one that is worth a look."""
-        allowed = [choice for choice in CHOICES if choice <= most]
+        allowed = [choice for choice in self._choices if choice <= most]
         times = self._times.setdefault(_kind(rows), Times())
         if len(allowed) < 2 or not times.seen(0):
             return 0

@@ -44,7 +44,7 @@ class Engine:
         self.model, self.tokenizer, self.generation_config = model, tokenizer, generation_config
         self.config, self.assistant = model.config, assistant
         self.device = model.decoder.positions.device
-        self.pace: Pace = Pace() if assistant is None else AdaptivePace()
+        self.pace = Pace() if assistant is None else AdaptivePace(shapes.proposals(self.device))
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)
         self._cache: DecoderCache | None = None

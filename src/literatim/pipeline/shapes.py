@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from literatim import device as devices
+from literatim.decode.pace import CHOICES, FEW_CHOICES
 
 SHORT_PROMPT = 4  # start, language, task, no timestamps: a prompt without a text before it
 PROMPT_BLOCK = 64  # positions
@@ -13,6 +14,11 @@ PROMPT_BLOCK = 64  # positions
 def rows(count: int, device: torch.device) -> int:
     """Rows of a batch that holds `count` windows; on a CPU no more than these."""
     return devices.bucket(count, device)
+
+
+def proposals(device: torch.device) -> tuple[int, ...]:
+    """The numbers of tokens that a draft may propose in a round."""
+    return CHOICES if device.type == "cpu" else FEW_CHOICES
 
 
 def prompt_width(longest: int, context: int, device: torch.device) -> int:
