@@ -128,7 +128,7 @@ def test_each_number_of_rows_has_its_own_times() -> None:
 
 
 def test_one_odd_time_does_not_decide() -> None:
-    """A first plain round that was interrupted, and a first speculative one: a thousand rounds later it is forgotten."""
+    """A first plain round was interrupted, or a first speculative one: it is forgotten a thousand rounds later."""
     for odd in (0, 1):
         pace, dice = AdaptivePace(), random.Random(6)
         for index in range(2):
