@@ -45,6 +45,7 @@ bench-peers: $(PEERS)/openvino/installed
 
 # The bundled model from nothing: some hours, 6 GB under build/, and espeak-ng (apt-get install espeak-ng).
 DEMO := src/literatim/demo/demo
+DRAFT := src/literatim/demo/demo-draft
 FIT := $(BIN)/python -m literatim.train.fit build/corpus
 demo-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.corpus build/corpus --hours-english 60 --hours-dutch 36
@@ -58,6 +59,9 @@ demo-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.evaluate $(DEMO) --out $(DEMO)/evaluation.json
 	$(BIN)/literatim bench wer --model demo --out $(DEMO)/recordings.json
 	$(BIN)/python -m literatim.train.card $(DEMO)
+	$(BIN)/python -m literatim.train.talks build/talks
+	$(BIN)/literatim draft train --model demo --audio build/talks --out $(DRAFT) --work build/draft --layers 1 --hours 12 --steps 3000 --rate 2e-3 --dtype bfloat16
+	$(BIN)/python -m literatim.train.draft_card $(DRAFT)
 
 clean:
 	@rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,6 +9,7 @@ import sys
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,9 @@ def test_commands_exist(name: str) -> None:
     assert lines
     for line in lines:
         words = shlex.split(line)[1:]
-        command = cli.get_command(None, words[0])  # type: ignore[arg-type]
+        command: click.Command | None = cli
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
         assert command is not None
         known = {flag for option in command.params for flag in option.opts}
         assert {word for word in words if word.startswith("-")} <= known

@@ -17,6 +17,7 @@ COMMANDS = {
         "Turn openai's .pt or a pytorch_model.bin into a safetensors folder.",
     ),
     "bench": ("literatim.cli.bench", "Measure speed and word error rate."),
+    "draft": ("literatim.cli.draft", "Make and measure drafts for speculative decoding."),
     "doctor": ("literatim.cli.doctor", "Say what is missing here, and what mends it."),
 }
 COULD_NOT_RUN = 2

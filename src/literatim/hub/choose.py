@@ -22,6 +22,7 @@ SIDE_FILES = (
     "added_tokens.json",
     "special_tokens_map.json",
     "normalizer.json",
+    "vocabulary.safetensors",  # of a draft: the ids that it proposes
 )
 # Files that give a checkpoint of another kind away, the most telling first.
 _FOREIGN = (
