@@ -24,6 +24,7 @@ class Recognizer:
     """Both a recognizer and a fleet, as the command sees them."""
 
     made: list[dict[str, Any]]
+    assistant = None
 
     def __init__(self, model: str | None, **options: Any) -> None:
         self.made.append(options)

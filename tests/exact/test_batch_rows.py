@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ WAYS: list[dict[str, Any]] = [
     {"language": "nl", "without_timestamps": True},
     {"language": "nl", "initial_prompt": "what was said before", "max_new_tokens": 9},
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def recording(number: int) -> np.ndarray:

@@ -39,14 +39,6 @@ WINDOW = 2.0  # seconds, of the small folders
 ALL: dict[str, Any] = {"no_speech_threshold": None}  # no window is skipped
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_whisper_folder(tmp_path_factory.mktemp("model"), 3)
