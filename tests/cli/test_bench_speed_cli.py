@@ -103,7 +103,7 @@ def test_speed_in_real_processes(literatim: Any, tmp_path: Path, monkeypatch: py
         (("--audio", "/no/such/file.wav"), "/no/such/file.wav"),
         (("/no/such/folder", "--peer", "none"), "/no/such/folder"),
         (("demo", "--shape", "tiny"), "give one of them"),
-        (("demo", "--assistant", "tiny"), "no speculative decoding yet"),
+        (("--shape", "micro", "--assistant", "demo-draft"), "random weights have no draft"),
         (("--shape", "micro", "--reference", __file__), "--audio"),
         (("--shape", "micro", "--tokens", "1000", "--peers", "none"), "room for 60"),
     ],

@@ -28,11 +28,14 @@ PROMPT_TOKENS = 4
 class Plan:
     """What is measured. Without a model it is `shape`: random weights, or the bundled model for `demo`.
 
+    `assistant` is the draft of those runners that can use one.
+
     `seconds` bounds the time in which new rounds are begun, over all batches together; `timeout` the time in which a
     runner must answer one request.
     """
 
     model: str | None = None
+    assistant: str | None = None
     shape: str | None = None
     preset: str | None = None
     batches: tuple[int, ...] = (1, 8)
@@ -60,6 +63,7 @@ class Subject:
     name: str
     weights: str  # random, bundled or given
     config: WhisperConfig
+    assistant: Path | None = None
 
     @property
     def window_seconds(self) -> float:
@@ -97,6 +101,10 @@ def check(plan: Plan) -> None:
         raise OptionError(f"a MODEL ({plan.model}) and --shape {plan.shape} are both given; give one of them")
     if plan.reference is not None and plan.audio is None:
         raise OptionError("--reference holds the words of a recording; name the recording by --audio")
+    if plan.assistant is not None and plan.model is None and plan.shape != "demo":
+        raise OptionError(
+            "--assistant: random weights have no draft; name a MODEL, or use `literatim bench spec`"
+        )
 
 
 def subject(plan: Plan, scratch: Path) -> Subject:
@@ -113,7 +121,8 @@ def subject(plan: Plan, scratch: Path) -> Subject:
     config = WhisperConfig.from_dict(read.config)
     _room(name, config.target_positions, plan.tokens)
     shown = name if weights != "given" or not Path(name).exists() else Path(name).resolve().name
-    return Subject(folder, shown, weights, config)
+    draft = hub.find_assistant(plan.assistant, name)
+    return Subject(folder, shown, weights, config, None if draft is None else draft[1])
 
 
 def _room(name: str, context: int, tokens: int) -> None:

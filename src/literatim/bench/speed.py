@@ -92,6 +92,7 @@ class _Bench:
             "device": self.device,
             "threads": self.threads,
             "precision": self.plan.precision,
+            "assistant": None if self.subject.assistant is None else str(self.subject.assistant),
         }
 
 
@@ -261,6 +262,7 @@ def _report(bench: _Bench, rows: list[list[tuple[_Entry, Row]]], wanted: list[_E
         "kind": "speed",
         "model": found.name,
         "weights": found.weights,
+        "assistant": None if found.assistant is None else found.assistant.name,
         "preset": plan.preset,
         "environment": {**_fingerprint(bench, packages), "torch_threads": bench.threads},
         "settings": {

@@ -40,8 +40,9 @@ def heading(report: Entry) -> str:
     settings = report["settings"]
     place = report["environment"].get("device_name") or report["environment"]["cpu"]
     threads = f"{settings['threads']} thread{'s' if settings['threads'] > 1 else ''}"
+    draft = f" with {report['assistant']}" if report.get("assistant") else ""
     return (
-        f"{report['model']} ({report['weights']} weights), {settings['tokens']} tokens of a "
+        f"{report['model']}{draft} ({report['weights']} weights), {settings['tokens']} tokens of a "
         f"{settings['window_seconds']:g} s window, {threads}, {place}"
     )
 

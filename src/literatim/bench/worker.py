@@ -148,7 +148,9 @@ def _setup(request: dict[str, Any]) -> Setup:
     from literatim import device as devices
     from literatim.bench.runners.base import Setup
 
-    return Setup(devices.pick(request["device"]), request["threads"], Path(request["scratch"]))
+    assistant = request.get("assistant")
+    draft = None if assistant is None else Path(assistant)
+    return Setup(devices.pick(request["device"]), request["threads"], Path(request["scratch"]), draft)
 
 
 def _no(status: str, reason: str, error: Exception) -> dict[str, Any]:

@@ -42,11 +42,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all runners share; `scratch` is a folder for converted models."""
+    """What all runners share: `scratch` is a folder for converted models, `assistant` one with a draft."""
 
     device: torch.device
     threads: int
     scratch: Path
+    assistant: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Literatim(Runner):
     name, package = "literatim", "literatim"
 
     def _load(self) -> None:
-        self._recognizer = load(self.folder, device=str(self.setup.device), dtype=self.dtype)
+        assistant = "none" if self.setup.assistant is None else str(self.setup.assistant)
+        self._recognizer = load(self.folder, assistant=assistant, device=str(self.setup.device), dtype=self.dtype)
         self._engine = engine = self._recognizer._engine
         options = TranscribeOptions(without_timestamps=True, suppress_tokens=f"-1,{engine.tokenizer.eot}")
         self._rules = engine.rules(options)

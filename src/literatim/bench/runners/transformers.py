@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from literatim.bench.runners.base import LANGUAGE, Ids, Runner, Setting, is_multilingual
+from literatim.bench.runners.base import LANGUAGE, Ids, Runner, Setting, is_multilingual, read_json
 from literatim.bench.windows import Windows
 
 
 class Transformers(Runner):
-    """WhisperForConditionalGeneration."""
+    """WhisperForConditionalGeneration, assisted where there is a draft: one recording at a time then."""
 
     name, package = "transformers", "transformers"
     libraries = ("transformers.models.whisper.modeling_whisper",)
@@ -23,9 +23,21 @@ class Transformers(Runner):
         kind = import_module("transformers").WhisperForConditionalGeneration
         dtype = getattr(torch, self.dtype)
         model = kind.from_pretrained(self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
-        self._model = model.to(self.setup.device).eval()
-        self._dtype = dtype
+        self._model, self._dtype = model.to(self.setup.device).eval(), dtype
+        self._how: dict[str, Any] = {}
+        if self.setup.assistant is not None:
+            self.most_rows = 1
+            self._how["assistant_model"] = self._assistant(self.setup.assistant)
         self._spoken = {"task": "transcribe"} if is_multilingual(self.folder) else {}
+
+    def _assistant(self, folder: Path) -> Any:
+        """A decoder that shares the encoder where the encoders have one shape, as its documentation has it."""
+        transformers, sizes = import_module("transformers"), ("d_model", "encoder_layers", "num_mel_bins")
+        own, main = (read_json(place, "config.json") for place in (folder, self.folder))
+        shares = all(own[size] == main[size] for size in sizes)
+        kind = transformers.WhisperForCausalLM if shares else transformers.WhisperForConditionalGeneration
+        found = kind.from_pretrained(folder, dtype=self._dtype, attn_implementation="sdpa", local_files_only=True)
+        return found.to(self.setup.device).eval()
 
     def _language(self, code: str | None) -> dict[str, Any]:
         return {**self._spoken, "language": code} if self._spoken and code else self._spoken
@@ -45,6 +57,7 @@ class Transformers(Runner):
             num_beams=1,
             min_new_tokens=tokens,
             max_new_tokens=tokens,
+            **self._how,
             **self._language(LANGUAGE),
         )
         # a row that it cut short, as it does after timestamps, is filled up with the end of text
@@ -63,6 +76,6 @@ class Transformers(Runner):
         inputs = processor(samples, sampling_rate=16_000, return_tensors="pt", **how)
         given = {name: value.to(self.setup.device) for name, value in inputs.items()}
         given["input_features"] = given["input_features"].to(self._dtype)
-        output = self._model.generate(**given, return_timestamps=True, **self._language(language))
+        output = self._model.generate(**given, return_timestamps=True, **self._how, **self._language(language))
         text: str = processor.batch_decode(output, skip_special_tokens=True)[0]
         return text
