@@ -138,8 +138,14 @@ def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:
     closing = state.last & ~state.penultimate  # a segment has ended: the next one begins, now or later
     allowed_from = torch.where(closing, state.stamp, state.stamp + 1)
     stamps.masked_fill_((ids < allowed_from[:, None]) | opened[:, None], NEVER)
-    text[:, : rules.eot].masked_fill_(closing[:, None], NEVER)
+    _forbid(text[:, : rules.eot], closing)
     # when the timestamps together outweigh the likeliest text, one of them comes
     outweigh = stamps.logsumexp(-1) > text.amax(-1)
-    text.masked_fill_(outweigh[:, None], NEVER)
+    _forbid(text, outweigh)
     return logits
+
+
+def _forbid(logits: Tensor, rows: Tensor) -> None:
+    """-inf in those rows (B,) of (B, N); mostly there are none, and a CPU need not wait to know it."""
+    if logits.device.type != "cpu" or bool(rows.any()):
+        logits.masked_fill_(rows[:, None], NEVER)

@@ -186,6 +186,8 @@ class Batch:
                 if draft is not None and draft.to_main is not None:
                     noise = noise[draft.to_main]
                 scores[at] = scores[at] / request.noise.temperature + noise
+        if scores.device.type == "cpu":  # numpy's is some ten times as fast
+            return torch.from_numpy(scores.numpy().argmax(-1)).to(torch.int32)
         return scores.argmax(-1).to(torch.int32)
 
     def _listen(self, tokens: Tensor, zeros: Tensor, width: int, start: int) -> int:
