@@ -197,8 +197,8 @@ def test_memory_of_large_v2_with_two_layers() -> None:
     vectors = 8 * width + 5 * width + 3 * 2 * width  # biases of the attentions (k's are kept as zeros), MLP, norms
     small = 2 * (layer + vectors) + 448 * width + 2 * width  # positions and the last norm
     assert alone["draft_weights"] == 2 * small
-    one_row = 2 * 2 * width * (1500 + 448 + SPARE)  # keys and values of a layer, 2 bytes each
-    assert alone["cache"] == 32 * one_row + 8
+    one_row = (alone["cache"] - 8) // 32  # keys and values of a layer, 2 bytes each; places come in blocks
+    assert 0 <= one_row / (2 * 2 * width) - (1500 + 448 + SPARE) < 64
     assert eight["draft_cache"] == 8 * (2 * one_row + 8)
     assert abs(alone["weights"] / 2 - 1543e6) < 2e6  # parameters of openai/whisper-large-v2
     assert alone["added_share"] < 0.1
