@@ -1,5 +1,5 @@
 # Every target works from a fresh clone: it makes .venv and installs only what it needs, once.
-# make run | test | test-slow | lint | bench | bench-peers | clean
+# make run | test | test-slow | hunt | lint | bench | bench-peers | clean
 #   PYTHON=python3.12     the interpreter .venv is made with
 #   TORCH_INDEX=URL       another build of torch, e.g. https://download.pytorch.org/whl/cpu for a small one
 
@@ -14,10 +14,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-slow lint bench bench-peers demo-model clean
+.PHONY: help run test test-slow hunt lint bench bench-peers demo-model clean
 
 help:
-	@echo "make run | test | test-slow | lint | bench | bench-peers | clean"
+	@echo "make run | test | test-slow | hunt | lint | bench | bench-peers | clean"
 
 run: $(MARK)-core
 	@$(BIN)/literatim transcribe --model demo src/literatim/demo/recordings/meeting.flac
@@ -29,6 +29,10 @@ test: $(MARK)-test
 # Exit code 5 says that no test is marked slow, which is no failure.
 test-slow: $(MARK)-test
 	@$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
+
+# For hours: batches of random models, drafts and prompts, in search of one in which speculation changes anything.
+hunt: $(MARK)-test
+	@$(BIN)/python tests/hunt/speculation.py --cases 20000
 
 lint: $(MARK)-lint
 	@$(BIN)/ruff check --quiet

@@ -1,0 +1,136 @@
+"""Whatever draft, numbers of proposals, batch and neighbours: a row is the plain loop's, alone, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from literatim import device as devices
+from literatim.api import Recognizer
+from literatim.decode.pace import AdaptivePace, Pace
+from literatim.types import Transcript
+from reference.languages import tell_apart
+from speculation_cases import CPU, DRAFTS, FAMILIES, OTHERS, Case, Cycle, Model, Models, smallest
+
+pytestmark = pytest.mark.skipif(
+    not all(devices.packs_linear(CPU, dtype) for dtype in (torch.float32, torch.bfloat16)),
+    reason="this CPU's torch has no oneDNN",
+)
+RATE = 16_000
+EACH, SLOW = 9, 2000  # cases of a kind, and cases in the slow test
+KINDS = [
+    ("two layers", "float32", "near"),
+    ("two layers", "bfloat16", "middling"),
+    ("more bands", "float32", "one layer"),
+    ("more bands", "bfloat16", "own ears"),
+    ("odd heads", "float32", "few ids"),
+    ("one head", "bfloat16", "same"),
+    ("ends early", "float32", "middling"),
+    ("ends early", "bfloat16", "few ids"),
+    ("three languages", "float32", "own ears"),
+    ("own output", "float32", "same"),
+    ("long text", "bfloat16", "near"),
+    ("screened", "float32", "near"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(tmp_path_factory.mktemp("speculation"))
+
+
+def check(case: Case, models: Models) -> None:
+    """Fails with the smallest case like this one."""
+    if models.differences(case):
+        least = smallest(case, lambda other: bool(models.differences(other)))
+        pytest.fail(f"{least}: {'; '.join(models.differences(least))}")
+
+
+def test_the_kinds_are_of_every_sort() -> None:
+    families, dtypes, drafts = (set(parts) for parts in zip(*KINDS, strict=True))
+    assert families == set(FAMILIES)
+    assert dtypes == {"float32", "bfloat16"}
+    assert drafts >= {*DRAFTS, *OTHERS} - {"far"}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=", ".join)
+def test_batches_are_their_rows_alone(kind: tuple[str, str, str], models: Models) -> None:
+    for seed in range(EACH):
+        check(Case.random(1000 * KINDS.index(kind) + seed, kind), models)
+
+
+def test_the_cases_are_alive(models: Models) -> None:
+    """Drafts are right and wrong, rows short and long, ends and limits inside of proposals; run after the others."""
+    for kind in KINDS[:2]:
+        check(Case.random(1, kind), models)
+    model = models.of(Case.random(0, KINDS[0]))
+    texts = [result.tokens for result in model.alone.values()]
+    assert len({len(text) for text in texts}) > 5
+    assert len(set(texts)) > 0.5 * len(texts)
+    seen = models.seen
+    assert 0.1 * seen["proposed"] < seen["accepted"] < 0.9 * seen["proposed"]
+
+
+@pytest.mark.slow
+def test_many_batches_are_their_rows_alone(models: Models) -> None:
+    for seed in range(SLOW):
+        check(Case.random(seed), models)
+
+
+# whole recordings: windows join the batch as others end
+
+
+def recording(number: int) -> np.ndarray:
+    """Between a third of a second and three: noise and a tone, at its own loudness."""
+    dice = np.random.default_rng(number)
+    samples = int(RATE * (0.3 + 0.5 * number))
+    tone = np.sin(2 * np.pi * 131 * (number + 1) * np.arange(samples) / RATE)
+    return (dice.uniform(0.05, 0.4) * (tone + 0.5 * dice.standard_normal(samples))).astype(np.float32)
+
+
+RECORDINGS = [recording(number) for number in range(6)]
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"language": "nl", "without_timestamps": True, "temperature": 0.7},
+    {"task": "translate", "without_timestamps": True, "initial_prompt": "said before"},
+]
+
+
+def transcripts(model: Model, audios: list[np.ndarray], pace: Pace, **options: Any) -> list[Transcript]:
+    """In their order, without the figures of speculation."""
+    model.engine.pace = pace
+    found = Recognizer(model.engine, "x").transcribe_many(audios, no_speech_threshold=None, **options)
+    ordered = sorted(found, key=lambda outcome: outcome.index)
+    assert all(outcome.transcript is not None for outcome in ordered)
+    return [replace(outcome.transcript, speculation=None) for outcome in ordered]  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("way", range(len(WAYS)))
+@pytest.mark.parametrize(
+    ("family", "dtype", "draft"),
+    [("two layers", "float32", "near"), ("more bands", "bfloat16", "own ears"), ("screened", "float32", "few ids")],
+)
+def test_recordings_that_join_late(family: str, dtype: str, draft: str, way: int, tmp_path: Path) -> None:
+    """Rows leave and others take their slots; every figure of every transcript is as of one recording alone."""
+    model = Model(family, dtype, tmp_path)
+    tell_apart(model.folder, RECORDINGS[2], RECORDINGS[3])
+    options = WAYS[way]
+    alone = [transcripts(model, [audio], Pace(), batch_size=1, **options)[0] for audio in RECORDINGS]
+    assert len({found.text for found in alone}) > 1
+    model.engine.assistant = model.assistant(draft)
+    for batch_size, pace in ((2, Cycle((3, 0, 5, 1, 0, 16))), (4, AdaptivePace())):
+        assert transcripts(model, RECORDINGS, pace, batch_size=batch_size, **options) == alone
