@@ -198,3 +198,29 @@ def test_help_names_every_option_in_both_spellings(place: Path) -> None:
     for flag in ("--max_new_tokens", "--max-new-tokens", "--output_dir", "--output-dir", "--language", "--device"):
         assert flag in shown
     assert done.stderr == b""
+
+
+def test_an_assistant_changes_no_letter_and_says_what_it_did(place: Path) -> None:
+    """Its own weights: every proposal is right until the last of a window, which may stand behind the end."""
+    given = ("transcribe", "one.wav", "two words.wav", "--model", "model", "--language", "en", *EVERY_WINDOW)
+    plain, drafted, sampled, sampled_drafted = (
+        literatim(place, *given, *more)
+        for more in (
+            ("--assistant", "none"),
+            ("--assistant", "model", "--num_assistant_tokens", "3"),
+            ("--assistant", "none", "--temperature", "0.7", "--seed", "5", "--batch_size", "1"),
+            ("--assistant", "model", "--temperature", "0.7", "--seed", "5", "--num-assistant-tokens", "2"),
+        )
+    )
+    assert [done.returncode for done in (plain, drafted, sampled, sampled_drafted)] == [DONE] * 4
+    assert drafted.stdout == plain.stdout
+    assert sampled_drafted.stdout == sampled.stdout != plain.stdout
+    assert b"proposed" not in plain.stderr
+    assert drafted.stderr.count(b"proposed tokens taken") == 2
+    assert b"assistant: model (its encoder has the weights of the main model's)" in drafted.stderr
+
+
+def test_an_assistant_that_is_not_there(place: Path) -> None:
+    done = literatim(place, "transcribe", "one.wav", "--model", "model", "--assistant", "./nowhere")
+    assert done.returncode == COULD_NOT_RUN
+    assert b"there is no folder './nowhere'" in done.stderr

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,19 +63,11 @@ class Output:
 
 
 def figures(found: Speculation) -> str:
-    """What an assistant did, in a line: the lengths are runs of equal numbers of proposals, as 4x12 for twelve of 4."""
+    """What an assistant did, in a line; --json has the number of proposals round by round."""
     if not found.proposed:
         return f"the assistant proposed nothing in {found.rounds} rounds: it would not have paid"
-    runs = " ".join(f"{length}x{len(list(same))}" for length, same in itertools.groupby(found.lengths))
-    return (
-        f"{found.rounds} rounds, {found.accepted} of {found.proposed} proposed tokens taken "
-        f"({found.acceptance:.0%}); proposed at a time: {shorten(runs)}"
-    )
-
-
-def shorten(text: str, most: int = 100) -> str:
-    """The text, its middle left out where it is long."""
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    rounds = ", ".join(f"{count} with {length}" for length, count in sorted(Counter(found.lengths).items()))
+    return f"{found.accepted} of {found.proposed} proposed tokens taken ({found.acceptance:.0%}); rounds: {rounds}"
 
 
 def show_segment(segment: Segment) -> None:
