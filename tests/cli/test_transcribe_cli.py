@@ -213,8 +213,8 @@ def test_an_assistant_changes_no_letter_and_says_what_it_did(place: Path) -> Non
         )
     )
     assert [done.returncode for done in (plain, drafted, sampled, sampled_drafted)] == [DONE] * 4
-    assert drafted.stdout == plain.stdout
-    assert sampled_drafted.stdout == sampled.stdout != plain.stdout
+    told = [sorted(done.stdout.split(b"== ")) for done in (plain, drafted, sampled, sampled_drafted)]  # as they end
+    assert told[0] == told[1] != told[2] == told[3]
     assert b"proposed" not in plain.stderr
     assert drafted.stderr.count(b"proposed tokens taken") == 2
     assert b"assistant: model (its encoder has the weights of the main model's)" in drafted.stderr
