@@ -61,7 +61,7 @@ def decoder(name: str, dtype: torch.dtype) -> Decoder:
 def filled(model: Decoder, rows: int, seed: int) -> DecoderCache:
     """A cache as if everything had been written: what lies beyond a row's length must not matter."""
     cache, random = model.allocate(rows), torch.Generator().manual_seed(seed)
-    for part in (cache.keys, cache.values, cache.cross_keys, cache.cross_values):
+    for part in (cache.text, cache.cross_keys, cache.cross_values):
         part.copy_(torch.randn(part.shape, generator=random))
     return cache
 
@@ -101,8 +101,7 @@ def test_tokens_in_blocks_with_neighbours_are_those_fed_alone(
     found = torch.cat(states, 1)
     for row, length in enumerate(lengths):
         assert torch.equal(found[row], alone(model, apart, row, tokens[row], length))
-    assert torch.equal(together.keys, apart.keys)
-    assert torch.equal(together.values, apart.values)
+    assert torch.equal(together.text, apart.text)
 
 
 @dtypes
@@ -114,8 +113,7 @@ def test_a_prompt_at_once_is_the_prompt_token_by_token(name: str, dtype: torch.d
     found = model(tokens, torch.zeros(2, dtype=torch.int32), together, 200)
     for row in range(2):
         assert torch.equal(found[row], alone(model, apart, row, tokens[row], 0))
-    assert torch.equal(together.keys, apart.keys)
-    assert torch.equal(together.values, apart.values)
+    assert torch.equal(together.text, apart.text)
 
 
 @dtypes

@@ -38,6 +38,12 @@ def _in_blocks(places: int) -> int:
     return -(-places // KEYS_COUNTED) * KEYS_COUNTED
 
 
+def _at_least(count: int, ids: Tensor) -> Tensor:
+    """(B, K) -> (B, max(K, count)): the last of each row again."""
+    lacking = count - ids.shape[1]
+    return ids if lacking <= 0 else torch.cat([ids, ids[:, -1:].expand(-1, lacking)], 1)
+
+
 def _mask(future: Tensor, dtype: torch.dtype) -> Tensor:
     """For the decoder's attention, from where a query must not look."""
     if future.device.type != "cpu":
@@ -134,11 +140,10 @@ class Encoder(nn.Module):
 class DecoderCache:
     """Keys and values of all layers. What lies beyond a row's length is never read and is overwritten.
 
-    `keys`, `values`: (L, B, H, N, C) of the text; `cross_keys`, `cross_values`: (L, B, H, S, C) of the sound.
+    `text`: (L, 2, B, H, N, C), the keys and the values; `cross_keys`, `cross_values`: (L, B, H, S, C) of the sound.
     """
 
-    keys: Tensor
-    values: Tensor
+    text: Tensor
     cross_keys: Tensor
     cross_values: Tensor
     rows: Tensor  # (B, 1) row numbers, to write one position of each row
@@ -146,28 +151,27 @@ class DecoderCache:
     @property
     def size(self) -> int:
         """Places for the text: its positions and at least SPARE more."""
-        return self.keys.shape[3]
+        return self.text.shape[4]
 
     @property
     def batch(self) -> int:
         """Rows the cache was made for."""
-        return self.keys.shape[1]
+        return self.text.shape[2]
 
     def part(self, start: int, count: int) -> DecoderCache:
         """Rows [start, start + count), as views."""
         rows = slice(start, start + count)
-        text, sound = (self.keys[:, rows], self.values[:, rows]), (self.cross_keys[:, rows], self.cross_values[:, rows])
-        return DecoderCache(*text, *sound, self.rows[:count])
+        return DecoderCache(
+            self.text[:, :, rows], self.cross_keys[:, rows], self.cross_values[:, rows], self.rows[:count]
+        )
 
     def forget(self, rows: slice) -> None:
         """Clear the text of rows: a NaN left there would spread even from positions that are masked."""
-        self.keys[:, rows] = 0
-        self.values[:, rows] = 0
+        self.text[:, :, rows] = 0
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
-        for text in (self.keys, self.values):
-            text[:, target, :, :positions] = text[:, source, :, :positions]
+        self.text[:, :, target, :, :positions] = self.text[:, :, source, :, :positions]
         for sound in (self.cross_keys, self.cross_values):
             sound[:, target] = sound[:, source]
 
@@ -182,16 +186,17 @@ class DecoderLayer(nn.Module):
         self.mlp = FeedForward(config.d_model, config.decoder_ffn)
 
     def forward(self, x: Tensor, index: int, at: Tensor, mask: Tensor, cache: DecoderCache) -> Tensor:
-        """(B, K, D) -> (B, K, D); writes the new keys and values at positions `at` (B, K) int64 of layer `index`."""
-        query, key, value = self.attention.project(x)
-        keys, values = cache.keys[index], cache.values[index]
-        keys[cache.rows, :, at] = key.transpose(1, 2)
-        values[cache.rows, :, at] = value.transpose(1, 2)
-        limit = mask.shape[-1]
+        """(B K, D) -> (B K, D); writes the new keys and values at positions `at` (B, K) int64 of layer `index`."""
+        attention, text, limit = self.attention, cache.text[index], mask.shape[-1]
         look = attend_alike if x.device.type == "cpu" else attend
-        x = x + self.attention.out(merge_heads(look(query, keys[:, :, :limit], values[:, :, :limit], mask)))
-        heard = look(self.cross.query(x), cache.cross_keys[index], cache.cross_values[index], None)
-        x = x + self.cross.out(merge_heads(heard))
+        qkv = attention.qkv(attention.norm(x)).view(*at.shape, 3, attention.heads, -1)  # (B, K, 3, H, C)
+        text[:, cache.rows, :, at] = qkv[:, :, 1:]
+        keys, values = text[:, :, :, :limit]
+        query = (qkv[:, :, 0] * attention.scale).transpose(1, 2)
+        x = x + attention.out(merge_heads(look(query, keys, values, mask)).flatten(0, 1))
+        query = self.cross.query(x.view(*at.shape, -1))
+        heard = look(query, cache.cross_keys[index], cache.cross_values[index], None)
+        x = x + self.cross.out(merge_heads(heard).flatten(0, 1))
         out: Tensor = x + self.mlp(x)
         return out
 
@@ -212,12 +217,11 @@ class Decoder(nn.Module):
         """A cache for up to `batch` rows on this module's device, in its dtype."""
         config, like = self.config, self.positions
         heads, channels = config.decoder_heads, config.d_model // config.decoder_heads
-        text = (config.decoder_layers, batch, heads, _in_blocks(config.target_positions + SPARE), channels)
+        text = (config.decoder_layers, 2, batch, heads, _in_blocks(config.target_positions + SPARE), channels)
         sound = (config.decoder_layers, batch, heads, config.source_positions, channels)
         # zeros, not empty: masked positions still enter the product, where a NaN would spread
-        keys, values, cross_keys, cross_values = (like.new_zeros(shape) for shape in (text, text, sound, sound))
         rows = torch.arange(batch, device=like.device)[:, None]
-        return DecoderCache(keys, values, cross_keys, cross_values, rows)
+        return DecoderCache(like.new_zeros(text), like.new_zeros(sound), like.new_zeros(sound), rows)
 
     def listen(self, audio: Tensor, cache: DecoderCache, rows: slice = slice(None)) -> None:
         """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
@@ -234,16 +238,18 @@ class Decoder(nn.Module):
         tokens may stand behind the last position; what they give means nothing. Ids and lengths are int32, whose
         comparisons are fast on every device.
         """
-        device, limit = tokens.device, _in_blocks(limit)
-        at = lengths[:, None] + torch.arange(tokens.shape[1], dtype=torch.int32, device=device)  # (B, K)
+        device, limit, fed = tokens.device, _in_blocks(limit), tokens.shape[1]
+        at = lengths[:, None] + torch.arange(fed, dtype=torch.int32, device=device)  # (B, K)
+        if len(tokens) == 1 and device.type == "cpu":  # every product below then has the rows it needs
+            tokens, at = (_at_least(rows_at_once(self.positions.dtype), ids) for ids in (tokens, at))
         future = torch.arange(limit, dtype=torch.int32, device=device) > at[:, :, None]  # (B, K, N)
         places = at.long()
         x = self.tokens(tokens) + self.positions[at.clamp(max=self.config.target_positions - 1)]
-        mask = _mask(future, x.dtype)[:, None]
+        mask, x = _mask(future, x.dtype)[:, None], x.flatten(0, 1)
         for index, layer in enumerate(self.layers):
             x = layer(x, index, places, mask, cache)
         out: Tensor = self.norm(x)
-        return out
+        return out.view(*at.shape, -1)[:, :fed]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
