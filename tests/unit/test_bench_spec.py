@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from literatim.audio.decode import decode
-from literatim.bench import spec, spec_clips, spec_memory, spec_report, spec_rows, speed
+from literatim.bench import spec, spec_clips, spec_memory, spec_report, spec_rows, speed, tails
 from literatim.bench.plan import Plan as SpeedPlan
 from literatim.bench.protocol import Refused
 from literatim.bench.spec_rows import SpecRow, entries
@@ -258,3 +258,25 @@ def test_an_engine_has_its_draft_back_after_a_plain_run(tmp_path: Path) -> None:
     plain.begin(subject.groups(1))
     assert (drafted.engine.assistant, drafted.engine.pace) == before
     assert before[0] is not None
+
+
+# ---- proposals that cost nothing
+
+
+def test_rounds_are_replayed_as_they_would_be() -> None:
+    said = (1, 2, 3, 4, 9)
+    # after [1]: 2 is right, 7 wrong, 4 right in its place; after [1, 2, 3]: 5 is wrong; the others are not asked for
+    text = tails.Text(said, ((), (2, 7, 4), (0, 0, 0), (5, 9, 9), (9, 9, 9)))
+    plain = tails.replay([text], tails.draft, 3)
+    assert (plain.rounds, plain.tokens, plain.accepted, plain.steps) == (3, 4, 2, 9)  # 2 3 | 4 | 9
+    again = tails.replay([text], tails.recycle, 3)
+    assert (again.rounds, again.accepted, again.steps) == (2, 2, 3)  # 2 3 | 4 from before, then 9
+    assert tails.lookup(tails.Text((5, 6, 7, 5, 6, 7), ()), 5, [], 2) == ((7, 5), 0)
+    assert tails.lookup(tails.Text((5, 6, 7, 8), ()), 3, [], 2) == ((), 0)
+
+
+def test_merging_goes_on_with_what_agrees() -> None:
+    text = tails.Text((1, 2, 3), ((), (2, 8, 8), (8, 8, 8)))
+    assert tails.merge(text, 1, [2, 3, 4], 3) == ([2, 3, 4], 1)
+    assert tails.merge(text, 1, [5, 6, 7], 3) == ((2, 8, 8), 3)
+    assert tails.Seconds(2.0, 0.5, 1.0).of(tails.Replay(tokens=4, rounds=2, checked=4, steps=2)) == 2.0

@@ -102,9 +102,7 @@ def check(plan: Plan) -> None:
     if plan.reference is not None and plan.audio is None:
         raise OptionError("--reference holds the words of a recording; name the recording by --audio")
     if plan.assistant is not None and plan.model is None and plan.shape != "demo":
-        raise OptionError(
-            "--assistant: random weights have no draft; name a MODEL, or use `literatim bench spec`"
-        )
+        raise OptionError("--assistant: random weights have no draft; name a MODEL, or use `literatim bench spec`")
 
 
 def subject(plan: Plan, scratch: Path) -> Subject:
