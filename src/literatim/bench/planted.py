@@ -131,10 +131,8 @@ class PlantedAssistant(Assistant):
 
     def plant(self, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[int]], right: Flags) -> None:
         """Foretell what is `said` after the prompts by the rows of a batch, but for what `right` (rows, S) denies."""
-        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
         ids = self._ids_with({word for words in said for word in words if word < self._eot})
-        self._ids = ids.to(weight.device)
-        self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        self.propose_from(ids)
         width = self.config.target_positions + SPARE
         to_main = range(self._size) if ids.to_main is None else ids.to_main.tolist()
         own = {id: place for place, id in enumerate(to_main)}
@@ -143,7 +141,7 @@ class PlantedAssistant(Assistant):
             follow = [own[word] for word in with_errors(words, flags.tolist())]
             before = len(prompt) - 1
             rows.append([*follow[:1] * before, *follow, *follow[-1:] * (width - before - len(follow))])
-        self._targets = torch.tensor(rows, device=weight.device)
+        self._targets = torch.tensor(rows, device=self.decoder.positions.device)
 
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls."""

@@ -34,7 +34,8 @@ def of_engine(engine: Engine) -> list[dict[str, Any]]:
     assistant, screen = engine.assistant, engine._screen
     assert assistant is not None
     main = [engine.model, *([] if screen is None else vars(screen).values())]
-    draft, networks = [assistant.decoder, assistant._head], (engine.model.decoder, assistant.decoder)
+    draft = [assistant.decoder, assistant._head, *([] if assistant.screen is None else vars(assistant.screen).values())]
+    networks = (engine.model.decoder, assistant.decoder)
     return [_row(rows, main, draft, networks) for rows in ROWS]
 
 

@@ -154,6 +154,7 @@ class Shaped(Subject):
         self.config, eot = engine.config, engine.tokenizer.eot
         words = min(plan.words, eot) or None
         engine.assistant = PlantedAssistant(engine.model, self.layers, words, eot, plan.seed + 1)
+        engine.assistant.screen_by(engine._screen, eot)
         self._prompt = tuple(engine.tokenizer.prompt(LANGUAGE, "transcribe", False))
         self._previous = engine.tokenizer.startofprev
         rules = TranscribeOptions(without_timestamps=True, suppress_tokens=f"-1,{eot}")

@@ -29,6 +29,10 @@ class Screen:
         # |x.w - x'.w'| <= |x| |w - w'| + |x - x'| |w'|, with the largest of the rows
         self._error, self._norm = float(torch.cat(errors).max()), float(torch.cat(norms).max())
 
+    def is_of(self, weight: Tensor) -> bool:
+        """Whether it was made of that very matrix."""
+        return self._weight is weight
+
     def logits(self, hidden: Tensor, allowed: Tensor) -> Tensor:
         """Logits (B, V) float32 of hidden states (B, D); `allowed` (V,) is 0, or -inf for tokens never wanted.
 

@@ -14,6 +14,7 @@ from literatim.decode.rules import Rules
 from literatim.models import draft as drafts
 from literatim.models.folder import read_folder
 from literatim.models.linear import pack
+from literatim.models.screen import Screen
 from literatim.models.whisper import Decoder, DecoderCache, Whisper
 from literatim.pipeline.ids import Ids
 from literatim.pipeline.steps import CachedDecoder
@@ -27,10 +28,10 @@ class Assistant:
         self.name, self.shares, self.reason = name, model.shares, model.reason
         self.decoder, self.encoder, self.config = model.decoder, model.encoder, model.config
         self._cache: DecoderCache | None = None
+        self.screen: Screen | None = None
         self._share_embedding(main)
-        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
-        self._ids = ids.to(weight.device)
-        self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        self.propose_from(ids)
+        weight = self._head
         if devices.packs_linear(weight.device, weight.dtype):
             pack(self.decoder)
             if self.encoder is not None:
@@ -41,6 +42,20 @@ class Assistant:
         own, other = self.decoder.tokens, main.decoder.tokens
         if own.weight.shape == other.weight.shape and torch.equal(own.weight, other.weight):
             own.weight = other.weight
+
+    def propose_from(self, ids: Ids) -> None:
+        """Say these ids and no others."""
+        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
+        self._ids = ids.to(weight.device)
+        self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        if self.screen is not None:
+            self.screen_by(self._mains, self._eot)
+
+    def screen_by(self, main: Screen | None, eot: int) -> None:
+        """Choose by an int8 copy of the output matrix where the main model does: by `main` if that is of the same one."""
+        self._mains, self._eot = main, eot
+        same = main is None or main.is_of(self._head)
+        self.screen = main if same else Screen(self._head, self._ids.text(eot))
 
     @property
     def n_mels(self) -> int | None:
@@ -62,9 +77,9 @@ class Assistant:
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls, under the main model's rules."""
         assert self._cache is not None, "reserve first"
-        network = _DraftDecoder(self.decoder, self._cache, self._head)
-        ids = self._ids
-        return Draft(network, ids.rules(rules), self.config.target_positions, ids.to_main, ids.to_own)
+        ids, own = self._ids, self._ids.rules(rules)
+        network = _DraftDecoder(self.decoder, self._cache, self._head, self.screen, own.suppressed)
+        return Draft(network, own, self.config.target_positions, ids.to_main, ids.to_own)
 
 
 def load_assistant(folder: Path, name: str, main_folder: Path, main: Whisper, tokenizer: WhisperTokenizer) -> Assistant:
@@ -89,10 +104,12 @@ def load_assistant(folder: Path, name: str, main_folder: Path, main: Whisper, to
 class _DraftDecoder(CachedDecoder):
     """A draft's logits are for the choice alone, and may be of fewer ids."""
 
-    def __init__(self, decoder: Decoder, cache: DecoderCache, head: Tensor) -> None:
-        super().__init__(decoder, cache)
+    def __init__(
+        self, decoder: Decoder, cache: DecoderCache, head: Tensor, screen: Screen | None, allowed: Tensor
+    ) -> None:
+        super().__init__(decoder, cache, screen, allowed)
         self._head = head
 
     def choose(self, hidden: Tensor) -> Tensor:
         """(N, D) -> (N, W)."""
-        return F.linear(hidden, self._head).float()
+        return F.linear(hidden, self._head).float() if self._screen is None else super().choose(hidden)

@@ -49,6 +49,8 @@ class Engine:
             pack(model)
         self._cache: DecoderCache | None = None
         self._screen = self._make_screen()
+        if assistant is not None:
+            assistant.screen_by(self._screen, tokenizer.eot)
         ids = list(tokenizer.languages.values())
         self._languages = torch.tensor(ids, dtype=torch.long, device=self.device)
 

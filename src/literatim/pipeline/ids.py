@@ -61,6 +61,10 @@ class Ids:
             return cls()
         return cls(to_main=to_main.int(), to_own=to_own.int())
 
+    def text(self, eot: int) -> int:
+        """How many of the ids come before the end of text, for the main model's `eot`."""
+        return eot if self.to_main is None else self.to_main.tolist().index(eot)
+
     def to(self, device: torch.device) -> Ids:
         """The same on a device."""
         tensors = (self.rows, self.to_main, self.to_own)
