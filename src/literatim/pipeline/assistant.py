@@ -52,7 +52,7 @@ class Assistant:
             self.screen_by(self._mains, self._eot)
 
     def screen_by(self, main: Screen | None, eot: int) -> None:
-        """Choose by an int8 copy of the output matrix where the main model does: by `main` if that is of the same one."""
+        """Choose by an int8 copy of the output matrix where the main model does, by `main` if that is of the same."""
         self._mains, self._eot = main, eot
         same = main is None or main.is_of(self._head)
         self.screen = main if same else Screen(self._head, self._ids.text(eot))
