@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # every number of rows is a kernel of its own to oneDNN, which keeps 1024 of them unless told
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "50000")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8000")
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
