@@ -119,6 +119,8 @@ def test_a_draft_comes_out(model: Path, audio: Path, trained: Path) -> None:
     assert found.shares
     assert found.config.decoder_layers == 1
     assert found.vocabulary is None
+    assert report["model"] == model.name
+    assert str(audio) not in json.dumps(report)
     assert report["recordings"] == 8
     assert report["left_out"] == 1
     assert report["hours"] == pytest.approx(sum(2 + n % 4 for n in range(8)) / 3600, abs=0.01)

@@ -73,6 +73,12 @@ class Plan:
     device: str = "auto"
     dtype: str = "auto"
 
+    @property
+    def name(self) -> str:
+        """What the model is called: where it lies on this disk is nobody else's business."""
+        path = Path(self.model).expanduser()
+        return path.resolve().name if path.is_dir() else self.model
+
 
 def train_draft(plan: Plan, main_folder: Path, resume: bool, say: Say) -> dict[str, Any]:
     """Make the draft and write it to `plan.out`, with `training.json`, which is returned.
@@ -97,7 +103,7 @@ def train_draft(plan: Plan, main_folder: Path, resume: bool, say: Say) -> dict[s
     progress, agreement = read_progress(plan.work), learner.agreement(windows, held_out)
     vocabulary = frequent(windows, tokenizer, plan.coverage)
     report = {
-        "model": plan.model,
+        "model": plan.name,
         "layers_from": list(chosen_layers(plan, config.decoder_layers)),
         "recordings": progress.recordings - progress.left_out,
         "left_out": progress.left_out,
@@ -250,5 +256,5 @@ def _main(plan: Plan, folder: Path) -> tuple[Decoder, Origin, torch.dtype]:
     device = devices.several(plan.device, None)[0]
     with TensorFiles(found.weights) as files:
         model = load_sides(found, files, SIDES[1:], torch.float32, device)
-        origin = Origin(Path(plan.model).name, encoder_sha256(files, model.config))
+        origin = Origin(plan.name, encoder_sha256(files, model.config))
         return model.decoder, origin, _DTYPES[files.entries[EMBEDDING].dtype]
