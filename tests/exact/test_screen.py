@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import literatim
+from literatim import device as devices
 from literatim.models.screen import Screen
 from whisper_builders import random_whisper_folder
 
-pytestmark = pytest.mark.skipif(not hasattr(torch, "_int_mm"), reason="this torch has no int8 product")
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.skipif(not devices.multiplies_int8(CPU), reason="this CPU or torch has no fast int8 product")
 
 
 @given(
@@ -47,6 +49,17 @@ def test_winner_and_its_logit_are_those_of_the_full_product(
     assert ((screened.gather(1, best[:, None])[:, 0] - chosen).abs() <= 1e-4 * scale).all()
     rest = (hidden.double() @ weight.double().T)[:, text:]
     assert ((screened[:, text:] - rest).abs() <= 1e-4 * scale).all()
+
+
+@pytest.mark.parametrize("width", [24, 64, 384, 1280])
+def test_a_row_is_the_same_among_any_others(width: int) -> None:
+    random = torch.Generator().manual_seed(width)
+    screen = Screen(torch.randn(630, width, generator=random), 600)
+    hidden, allowed = torch.randn(40, width, generator=random) * 3, torch.zeros(630)
+    whole = screen.logits(hidden, allowed)
+    for rows in range(1, 41):
+        assert torch.equal(screen.logits(hidden[:rows], allowed), whole[:rows])
+        assert torch.equal(screen.logits(hidden[40 - rows :], allowed), whole[40 - rows :])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

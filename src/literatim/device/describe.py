@@ -88,12 +88,15 @@ def packs_linear(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def multiplies_int8(device: torch.device) -> bool:
-    """Whether int8 products are faster than reading four times the bytes: CPUs with AVX-512 (VNNI)."""
+    """Whether int8 products are faster than reading four times the bytes: CPUs with AVX-512 and VNNI, by oneDNN.
+
+    Without VNNI its sums of pairs saturate at 16 bits.
+    """
     import torch
 
-    if device.type != "cpu" or not hasattr(torch, "_int_mm"):
+    if device.type != "cpu" or not torch._C._has_mkldnn or not hasattr(torch.ops.onednn, "qlinear_pointwise"):
         return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and bool(torch.cpu._is_vnni_supported())
 
 
 def threads() -> int:

@@ -53,8 +53,9 @@ def attend_sound(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def attend_alike(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """As `attend`, on a CPU, with a mask (B, 1, K, N) that is added; a query's result is the same whatever B, K and N,
-    where N with a mask is a multiple of KEYS_COUNTED.
+    """As `attend`, on a CPU; a query's result is the same whatever B, K and N.
+
+    `mask` (B, 1, K, N) is added to the scores; N is a multiple of KEYS_COUNTED then.
 
     With few queries the fused kernel of torch's CPU build is slower than three plain calls, and its sums depend on
     how many there are.
