@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from literatim import hub
+from literatim.bench import spec_clips
+from literatim.bench.model_hash import model_hash
 from literatim.bench.planted import CLOSE, PlantedNetwork, Trace, with_errors
 from literatim.errors import OptionError
 
@@ -61,6 +66,12 @@ def test_the_bundled_trace_is_of_a_real_draft() -> None:
     wrong = margins <= 0
     together = (wrong[1:] & wrong[:-1]).mean()
     assert together > wrong.mean() ** 2  # clusters: after an error, another is likelier
+
+
+def test_the_bundled_trace_is_of_the_bundled_draft() -> None:
+    """After training either anew: python -m literatim.bench.margins src/literatim/demo/clips/margins.json."""
+    models = json.loads(spec_clips.MARGINS.read_text("utf-8"))["models"]
+    assert models == {name: model_hash(hub.resolve(name))["sha256"][:16] for name in ("demo", "demo-draft")}
 
 
 def test_no_trace(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -32,7 +32,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             axes.plot([at for at, _ in points], [up for _, up in points], "o-", color=colour, label=label)
             if name == OURS:
                 for at, up in points:
-                    axes.annotate(f"{up:.2f}", (at, up), (0, 5), textcoords="offset points", ha="center")
+                    away = 5 if seen[OURS] == 1 else -12  # the first line's figures above it, another's below
+                    axes.annotate(f"{up:.2f}", (at, up), (0, away), textcoords="offset points", ha="center")
         batches = report["settings"]["batches"]
         axes.set_xscale("log", base=2)
         axes.set_xticks(batches, [str(batch) for batch in batches])

@@ -81,7 +81,7 @@ def entries(rows: Sequence[SpecRow], words: Sequence[dict[str, Any] | None]) -> 
             if row.way.drafted:
                 entry["speed_up"] = ratios(plain.get((row.way.name, row.way.dtype)), row)
             if row.way.name != OURS and mine is not None:
-                entry["ours_to_this"] = {"ours": mine.label, **(ratios(mine, row) or {})}
+                entry["ours_to_this"] = {"ours": f"{OURS} {mine.way.dtype}", **(ratios(mine, row) or {})}
         made.append(entry)
     return made
 
