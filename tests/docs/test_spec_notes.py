@@ -21,9 +21,16 @@ def test_the_commands_are_understood() -> None:
         bench_spec.spec.make_context("spec", shlex.split(line, comments=True))
 
 
+def test_what_is_said_of_recycling() -> None:
+    found = json.loads((FOLDER / "spec-tails.json").read_text("utf-8"))["behind_a_wrong_one"]
+    told = re.search(r"right in its place (\d+) % of the time, where\s+a new one is (\d+) %", PAGE)
+    assert told is not None
+    assert list(told.groups()) == [f"{100 * found['rejected']:.0f}", f"{100 * found['new']:.0f}"]
+
+
 def test_the_replayed_rounds_are_those_of_the_file() -> None:
     best = json.loads((FOLDER / "spec-tails.json").read_text("utf-8"))["best"]
-    header, _, *lines = re.findall(r"^\|(.*)\|$", PAGE, re.MULTILINE)
+    _header, _, *lines = re.findall(r"^\|(.*)\|$", PAGE, re.MULTILINE)
     assert len(lines) == len(tails.SOURCES)
     for name, line in zip(tails.SOURCES, lines, strict=True):
         row = best[name]

@@ -275,6 +275,12 @@ def test_rounds_are_replayed_as_they_would_be() -> None:
     assert tails.lookup(tails.Text((5, 6, 7, 8), ()), 3, [], 2) == ((), 0)
 
 
+def test_what_stands_behind_a_wrong_proposal() -> None:
+    # wrong at the places of 2 and of 4, but not of 3; the end has nothing behind it
+    text = tails.Text((1, 2, 3, 4, 9), ((), (7, 3), (3, 4), (5, 5), (8, 8)))
+    assert tails.behind([text]) == {"rejected": 0.5, "new": 0.5}
+
+
 def test_merging_goes_on_with_what_agrees() -> None:
     text = tails.Text((1, 2, 3), ((), (2, 8, 8), (8, 8, 8)))
     assert tails.merge(text, 1, [2, 3, 4], 3) == ([2, 3, 4], 1)

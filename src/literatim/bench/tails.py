@@ -134,6 +134,16 @@ def replay(texts: Sequence[Text], source: Source, most: int) -> Replay:
     return found
 
 
+def behind(texts: Sequence[Text]) -> dict[str, float]:
+    """How often the proposal right behind a wrong one is right, and how often a new one in its place."""
+    wrong = [
+        (text, at) for text in texts for at in range(1, len(text.said) - 1) if text.proposals[at][0] != text.said[at]
+    ]
+    kept = sum(text.proposals[at][1] == text.said[at + 1] for text, at in wrong)
+    new = sum(text.proposals[at + 1][0] == text.said[at + 1] for text, at in wrong)
+    return {"rejected": kept / max(1, len(wrong)), "new": new / max(1, len(wrong))}
+
+
 def proposals(engine: Engine, prompt: list[int], said: list[int], rules: Rules) -> tuple[tuple[int, ...], ...]:
     """MOST of them after each beginning of `said`; the clip must have been heard last."""
     assert engine.assistant is not None
@@ -197,7 +207,8 @@ def study(limit: int | None = None) -> dict[str, Any]:
     rows = [_row(name, most, replay(texts, SOURCES[name], most), seconds) for name, most in kinds]
     best = {name: min((row for row in rows if row["source"] == name), key=lambda row: row["ms"]) for name in SOURCES}
     parts = {name: 1000 * value for name, value in vars(seconds).items()}
-    return {"made": "python -m literatim.bench.tails", "clips": len(texts), "ms": parts, "best": best, "rows": rows}
+    found = {"clips": len(texts), "ms": parts, "behind_a_wrong_one": behind(texts), "best": best, "rows": rows}
+    return {"made": "python -m literatim.bench.tails", **found}
 
 
 def _row(name: str, most: int, found: Replay, seconds: Seconds) -> dict[str, Any]:
