@@ -64,7 +64,7 @@ demo-model: $(MARK)-test
 	$(BIN)/literatim bench wer --model demo --out $(DEMO)/recordings.json
 	$(BIN)/python -m literatim.train.card $(DEMO)
 	$(BIN)/python -m literatim.train.talks build/talks
-	$(BIN)/literatim draft train --model demo --audio build/talks --out $(DRAFT) --work build/draft --layers 1 --hours 12 --steps 3000 --rate 2e-3 --dtype bfloat16
+	$(BIN)/literatim draft train --model demo --audio build/talks --out $(DRAFT) --work build/draft --layers 1 --hours 16.5 --steps 3600 --rate 2e-3 --dtype bfloat16
 	$(BIN)/python -m literatim.train.draft_card $(DRAFT)
 
 clean:
