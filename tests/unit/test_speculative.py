@@ -442,6 +442,26 @@ def test_any_draft_gives_the_naive_loops_tokens(
         assert list(found[row].tokens) == plain(says, row, request, timestamps)
 
 
+@pytest.mark.parametrize("kept", [range(EOT), [0, *range(2, EOT)]])
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_under_the_same_noise_a_draft_like_the_model_is_always_right(kept: Sequence[int], timestamps: bool) -> None:
+    """With all ids, and with all but one that is never said: each id has its noise wherever it stands."""
+    rule, says, pace = rules(timestamps, suppress=(1,)), noisy(0, 0.0, 0.0), Cycle([3, 1, 4])
+    ids = Ids.subset(torch.tensor(kept), EOT, SIZE)
+    assert ids.rows is not None
+    network, rows = Network(says, 3), ids.rows
+    whole = network.logits
+    network.choose = lambda hidden: whole(hidden)[:, rows]  # type: ignore[method-assign]
+    draft = Draft(network, ids.rules(rule), PLACES, ids.to_main, ids.to_own)
+    requests = [Request([SOT], 20, Noise(7, b"", at, 0.8), at) for at in range(8)]
+    main = Network(says, 3)
+    found = in_slots(Batch(main, rule, Vocabulary(SOT, None), CPU, draft, pace), requests, 3, [main, network])
+    assert sum(len(row.tokens) for row in found.values()) > 40
+    tried = [each for _, _, rows_tried in pace.told for each in rows_tried]
+    assert len(tried) > 10
+    assert all(right == judged for right, judged in tried)
+
+
 def in_slots(batch: Batch, requests: list[Request], slots: int, networks: list[Network]) -> dict[int, Decoded]:
     """Every request, as soon as one of the slots is free for it."""
     waiting, found = list(requests[slots:]), {}
