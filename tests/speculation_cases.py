@@ -223,6 +223,8 @@ class Model:
     def assistant(self, name: str) -> Assistant:
         if name not in self.assistants:
             made = self._whole(name) if name in OTHERS else self._noisy(name)
+            if self.family == "screened":
+                made.screen_by(self.engine._screen, self.engine.tokenizer.eot)
             self.assistants[name] = made
         return self.assistants[name]
 
