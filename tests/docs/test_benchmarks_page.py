@@ -11,11 +11,16 @@ from typing import Any
 import click
 import pytest
 
-from literatim.cli import bench_compare, bench_speed, bench_wer
+from literatim.cli import bench_compare, bench_spec, bench_speed, bench_wer
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 PAGE = (FOLDER / "README.md").read_text("utf-8")
-COMMANDS = {"speed": bench_speed.speed, "wer": bench_wer.wer, "compare": bench_compare.compare}
+COMMANDS = {
+    "speed": bench_speed.speed,
+    "spec": bench_spec.spec,
+    "wer": bench_wer.wer,
+    "compare": bench_compare.compare,
+}
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
 
 
@@ -57,13 +62,45 @@ def test_a_report_has_the_command_that_made_it(name: str) -> None:
 
 
 def test_the_ratios_are_those_of_the_files() -> None:
-    header, _, *lines = re.findall(r"^\|(.*)\|$", PAGE[: PAGE.index("## Speed")], re.MULTILINE)
+    header, _, *lines = _table("## Results of 2026-11-20")
     files = re.findall(r"\]\((speed-.*?\.json)\)", header)
     assert len(lines) == 4
     for line in lines:
         kind, *shown = (cell.strip() for cell in line.split("|"))
         for file, cell in zip(files, shown, strict=True):
             assert cell == _ratio(json.loads((FOLDER / file).read_text("utf-8")), *kind.split(", batch "))
+
+
+def _table(title: str) -> list[str]:
+    """The lines of the first table below a title."""
+    section = PAGE[PAGE.index(title) + len(title) :]
+    return re.findall(r"^\|(.*)\|$", section[: section.index("\n## ")], re.MULTILINE)
+
+
+def test_the_speed_ups_are_those_of_the_files() -> None:
+    header, _, *lines = _table("## Results of 2026-11-21")
+    files = re.findall(r"\]\((spec-.*?\.json)\)", header)
+    assert len(lines) == 6
+    for line in lines:
+        batch, *shown = (cell.strip() for cell in line.split("|"))
+        for file, cell in zip(files, shown, strict=True):
+            assert cell == _speed_up(json.loads((FOLDER / file).read_text("utf-8")), int(batch))
+
+
+def _speed_up(report: dict[str, Any], batch: int) -> str:
+    for row in report["rows"]:
+        if row["name"] == "literatim" and row["drafted"] and row["batch"] == batch:
+            return f"{row['speed_up']['total']:.2f}"
+    return "not measured"
+
+
+@pytest.mark.parametrize("name", [file.name for file in sorted(FOLDER.glob("spec-*.json")) if "tails" not in file.name])
+def test_a_report_of_drafts_has_its_command_and_the_plain_tokens(name: str) -> None:
+    (words,) = (words for words in _lines() if words[0] == "spec" and f"docs/benchmarks/{name}" in words)
+    given, report = _parsed(words), json.loads((FOLDER / name).read_text("utf-8"))
+    assert report["model"] == (given["shape"] or given["model"])
+    assert report["settings"]["batches"] == list(given["batches"])
+    assert {row["same_tokens"] for row in report["rows"] if row["name"] == "literatim"} == {1.0}
 
 
 def _ratio(report: dict[str, Any], dtype: str, batch: str) -> str:
