@@ -53,9 +53,9 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> Levels:
 
     listen = Engine.listen
 
-    def heard(self: Engine, windows: Any) -> Any:
+    def heard(self: Engine, windows: Any, start: int = 0) -> None:
         found.seen.append(found.now[-1])
-        return listen(self, windows)
+        listen(self, windows, start)
 
     monkeypatch.setattr(devices, "precision", precision)
     monkeypatch.setattr(Engine, "listen", heard)
