@@ -552,3 +552,20 @@ def test_what_a_recognizer_says_of_itself(folder: Path, recognizer: Recognizer) 
     assert recognizer.name == str(folder)
     assert recognizer.languages == ("en", "nl")
     assert recognizer.device.type == "cpu"
+
+
+# runs within runs
+
+
+def test_a_run_within_another_changes_neither(recognizer: Recognizer) -> None:
+    """A caller may transcribe something else between the results of many recordings, or leave a stream unfinished."""
+    audios = [sound(seconds) for seconds in (0.9, 4.1, 2.3, 5.6)]
+    alone = [recognizer.transcribe(audio, language="en", **ALL) for audio in audios]
+    left = recognizer.stream(audios[3], language="en", **ALL)
+    next(left)
+    found = {}
+    for outcome in recognizer.transcribe_many(audios, language="en", batch_size=3, **ALL):
+        found[outcome.index] = outcome.transcript
+        assert recognizer.transcribe(audios[1], language="en", **ALL) == alone[1]
+    assert [found[index] for index in range(4)] == alone
+    assert [segment.text for segment in left] == [segment.text for segment in alone[3].segments[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -61,6 +62,12 @@ class Assistant:
     def n_mels(self) -> int | None:
         """Bands that its own encoder takes; None where it hears with the main model's."""
         return None if self.encoder is None else self.config.n_mels
+
+    def beside(self) -> Assistant:
+        """The same network with a cache of its own."""
+        other = copy.copy(self)
+        other._cache = None
+        return other
 
     def reserve(self, rows: int) -> None:
         """A cache for so many rows at least; what was in it is lost where it must grow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -48,11 +49,27 @@ class Engine:
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)
         self._cache: DecoderCache | None = None
+        self._taken = False
         self._screen = self._make_screen()
         if assistant is not None:
             assistant.screen_by(self._screen, tokenizer.eot)
         ids = list(tokenizer.languages.values())
         self._languages = torch.tensor(ids, dtype=torch.long, device=self.device)
+
+    @contextmanager
+    def taken(self) -> Iterator[Engine]:
+        """This engine for one run; where another run has it, one of the same networks with caches of its own."""
+        if self._taken:
+            other = copy.copy(self)
+            other._cache = None
+            other.assistant = None if self.assistant is None else self.assistant.beside()
+            yield other
+            return
+        self._taken = True
+        try:
+            yield self
+        finally:
+            self._taken = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

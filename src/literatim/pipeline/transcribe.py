@@ -71,7 +71,11 @@ def run(engine: Engine, tracks: Iterable[Track], options: TranscribeOptions) -> 
     Each row of the batch is a window of some track; when it has ended, the track's next window takes its place, else
     one of another track. What a row says does not depend on the others.
     """
-    waiting = iter(tracks)
+    with engine.taken() as own:
+        yield from _run(own, iter(tracks), options)
+
+
+def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -> Iterator[Progress]:
     active = list(islice(waiting, options.batch_size))
     if not active:
         return
