@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,35 +62,17 @@ def test_a_report_has_the_command_that_made_it(name: str) -> None:
     assert {row["name"] for row in report["rows"]} == {"literatim", *(given["peers"] or bench_speed.PEERS)}
 
 
-def test_the_ratios_are_those_of_the_files() -> None:
-    header, _, *lines = _table("## Results of 2026-11-20")
-    files = re.findall(r"\]\((speed-.*?\.json)\)", header)
-    assert len(lines) == 4
-    for line in lines:
-        kind, *shown = (cell.strip() for cell in line.split("|"))
-        for file, cell in zip(files, shown, strict=True):
-            assert cell == _ratio(json.loads((FOLDER / file).read_text("utf-8")), *kind.split(", batch "))
-
-
-def _table(title: str) -> list[str]:
-    """The lines of the first table below a title."""
-    section = PAGE[PAGE.index(title) + len(title) :]
-    return re.findall(r"^\|(.*)\|$", section[: section.index("\n## ")], re.MULTILINE)
-
-
-def test_the_speed_ups_are_those_of_the_files() -> None:
-    header, _, *lines = _table("## Results of 2026-11-21")
-    files = re.findall(r"\]\((spec-.*?\.json)\)", header)
-    assert len(lines) == 6
-    for line in lines:
-        batch, *shown = (cell.strip() for cell in line.split("|"))
-        for file, cell in zip(files, shown, strict=True):
-            assert cell == _speed_up(json.loads((FOLDER / file).read_text("utf-8")), int(batch))
-
-
-def _speed_up(report: dict[str, Any], batch: int) -> str:
+def _ratio(report: dict[str, Any], kind: str) -> str:
+    dtype, batch = kind.split(", batch ")
     for row in report["rows"]:
-        if row["name"] == "literatim" and row["drafted"] and row["batch"] == batch:
+        if (row["name"], row["dtype"], row["batch"]) == ("transformers", dtype, int(batch)):
+            return f"{row['ours_to_this']['total']:.2f}"
+    return "not measured"
+
+
+def _speed_up(report: dict[str, Any], batch: str) -> str:
+    for row in report["rows"]:
+        if row["name"] == "literatim" and row["drafted"] and row["batch"] == int(batch):
             return f"{row['speed_up']['total']:.2f}"
     return "not measured"
 
@@ -103,9 +86,17 @@ def test_a_report_of_drafts_has_its_command_and_the_plain_tokens(name: str) -> N
     assert {row["same_tokens"] for row in report["rows"] if row["name"] == "literatim"} == {1.0}
 
 
-def _ratio(report: dict[str, Any], dtype: str, batch: str) -> str:
-    wanted = ("transformers", dtype, int(batch))
-    for row in report["rows"]:
-        if (row["name"], row["dtype"], row["batch"]) == wanted:
-            return f"{row['ours_to_this']['total']:.2f}"
-    return "not measured"
+@pytest.mark.parametrize(
+    ("title", "lines", "told"),
+    [("## Results of 2026-11-20", 4, _ratio), ("## Results of 2026-11-21", 6, _speed_up)],
+)
+def test_the_figures_are_those_of_the_files(title: str, lines: int, told: Callable[[dict[str, Any], str], str]) -> None:
+    """Of the first table below the title: a file a column, and what it says of the line's first cell."""
+    section = PAGE[PAGE.index(title) + len(title) :]
+    header, _, *rows = re.findall(r"^\|(.*)\|$", section[: section.index("\n## ")], re.MULTILINE)
+    files = re.findall(r"\]\((.*?\.json)\)", header)
+    assert len(rows) == lines
+    for row in rows:
+        kind, *shown = (cell.strip() for cell in row.split("|"))
+        for file, cell in zip(files, shown, strict=True):
+            assert cell == told(json.loads((FOLDER / file).read_text("utf-8")), kind)

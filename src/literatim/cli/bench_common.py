@@ -48,6 +48,19 @@ class Sizes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 
+class Shape(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """One of a few shapes; `micro`, which exists for tests of the commands, is not shown."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self._known, self.name = known, "|".join(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if it is one."""
+        if value not in {*self._known, "micro"}:
+            self.fail(f"{value!r} is unknown; choose one of {', '.join(self._known)}", param, ctx)
+        return str(value)
+
+
 OUT = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report (JSON) there.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 

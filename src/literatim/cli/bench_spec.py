@@ -9,27 +9,16 @@ from typing import Any
 import click
 
 from literatim.bench.runners import peers
-from literatim.cli.bench_common import JSON, OUT, Names, Sizes, deliver, show
+from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, show
 
 SHAPES = ("tiny", "base", "small", "large-v2")
 DTYPES = ("float32", "float16", "bfloat16")
 
 
-class _Shape(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """One of SHAPES; `micro`, which exists for tests of the command, is not shown."""
-
-    name = "|".join(SHAPES)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in {*SHAPES, "micro"}:
-            self.fail(f"{value!r} is unknown; choose one of {', '.join(SHAPES)}", param, ctx)
-        return str(value)
-
-
 @click.command()
 @click.argument("model", required=False)
 @click.option("--assistant", help="Draft of MODEL [default: one that is known and on this disk].")
-@click.option("--shape", type=_Shape(), help="Random weights in a released shape, with planted acceptance.")
+@click.option("--shape", type=Shape(SHAPES), help="Random weights in a released shape, with planted acceptance.")
 @click.option("--acceptance", type=float, help="Share of right proposals in a --shape [default: 0.8].")
 @click.option(
     "--draft_layers", "--draft-layers", type=click.IntRange(1), help="Of a --shape's draft [default: 1 or 2]."

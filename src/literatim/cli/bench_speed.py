@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from literatim.bench.runners import peers
-from literatim.cli.bench_common import JSON, OUT, Names, Sizes, deliver, show
+from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, show
 
 if TYPE_CHECKING:
     from literatim.bench.plan import Plan
@@ -20,24 +20,13 @@ PEERS = peers()
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 
-class _Shape(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """One of SHAPES; `micro`, which exists for tests of the command, is not shown."""
-
-    name = "|".join(SHAPES)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in {*SHAPES, "micro"}:
-            self.fail(f"{value!r} is unknown; choose one of {', '.join(SHAPES)}", param, ctx)
-        return str(value)
-
-
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--preset", type=click.Choice(PRESETS), help="A published table: its plan, and its figures beside ours.")
-@click.option("--shape", type=_Shape(), help="Random weights in a released shape, or demo [default: tiny].")
+@click.option("--shape", type=Shape(SHAPES), help="Random weights in a released shape, or demo [default: tiny].")
 @click.option("--batch", "batches", type=Sizes(), help="Windows decoded together [default: 1,8].")
 @click.option("--dtype", "dtypes", type=Names(DTYPES), help="Of all runners [default: float32,bfloat16,int8].")
 @click.option("--peer", "--peers", "peers", type=Names(PEERS, "none"), help=f"Or none [default: {','.join(PEERS)}].")

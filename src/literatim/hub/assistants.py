@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from literatim.hub.names import SHORT_NAMES
 
-# By the cards of the distil-whisper models their encoders are frozen copies. Loading compares the weights regardless.
+# The cards of the distil-large models say that their encoders were frozen, the paper (arXiv 2311.00430) of all of
+# them. Loading compares the weights regardless.
 _KNOWN = {
     "demo": ("demo-draft",),
     "openai/whisper-small.en": ("distil-whisper/distil-small.en",),
