@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.machinery import ModuleSpec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from torch.utils import backend_registration
 from literatim.errors import DependencyError, DeviceError
 from literatim.verify.fake_memory import KIND, LEDGER, as_cpu, as_npu
 from literatim.verify.fake_module import NPU
-from literatim.verify.faults import Fault
+from literatim.verify.faults import Planted, tensors
 
 TO_DEVICE, TO_HOST, ON_DEVICE = "copy.to_device", "copy.to_host", "copy.on_device"
 SCALAR_TO_HOST = "aten._local_scalar_dense"
@@ -48,7 +48,7 @@ class Call(NamedTuple):
 OPS: Counter[Call] = Counter()
 """All calls since the start or the last `OPS.clear()` but those that only make or view memory."""
 
-_planted: list[Fault] = []
+_planted: list[Planted] = []
 _refused: Counter[str] = Counter()
 _libraries: list[Any] = []
 
@@ -77,9 +77,12 @@ def install(devices: int = 2, name: str = "Fake NPU") -> None:
     _publish()
 
 
+Some = TypeVar("Some", bound=Planted)
+
+
 @contextmanager
-def plant(fault: Fault) -> Iterator[Fault]:
-    """Within it the device makes this fault (see `faults`)."""
+def plant(fault: Some) -> Iterator[Some]:
+    """Within it the device computes so (see `faults`)."""
     _planted.append(fault)
     try:
         yield fault
@@ -181,19 +184,9 @@ def _refuse(op: str) -> None:
 def _count(op: str, inputs: Any, results: Any) -> None:
     if op in _NO_WORK:
         return
-    tensors, made = list(_tensors(inputs)), list(_tensors(results))
-    shapes, shapes_made = (tuple(tuple(x.shape) for x in some) for some in (tensors, made))
-    OPS[Call(op, shapes, tuple(x.dtype for x in tensors), shapes_made)] += 1
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            yield from _tensors(item)
-    elif isinstance(tree, dict):
-        yield from _tensors(list(tree.values()))
+    given, made = list(tensors(inputs)), list(tensors(results))
+    shapes, shapes_made = (tuple(tuple(x.shape) for x in some) for some in (given, made))
+    OPS[Call(op, shapes, tuple(x.dtype for x in given), shapes_made)] += 1
 
 
 def _map(change: Callable[[Any], Any], tree: Any) -> Any:
@@ -229,22 +222,16 @@ def _dispatch(op: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _run(op: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """The op with the faults that strike it."""
-    faults = [fault for fault in _planted if fault.strikes(name)]
-    for fault in faults:
-        args = fault.inputs(args) if fault.inputs is not None else args
-    results = op(*args, **kwargs)
-    for fault in faults:
-        for result in _tensors(results):
-            if fault.output is not None and result.is_floating_point():
-                # in the result's own memory, so that ops that write into an argument are spoilt as well
-                result.copy_(fault.output(result))
-    return results
+    """The op with what is planted around it; the first planted is the innermost."""
+    compute = op
+    for planted in _planted:
+        compute = partial(planted.around, name, compute)
+    return compute(*args, **kwargs)
 
 
 def _index(name: str, args: Any, kwargs: dict[str, Any]) -> int:
     """The number of the device the op runs on; RuntimeError where its tensors are not all there."""
-    found = {item.device for item in _tensors((args, kwargs)) if item.dim() or item.device.type == KIND}
+    found = {item.device for item in tensors((args, kwargs)) if item.dim() or item.device.type == KIND}
     if len(found) > 1 and not name.startswith(_MIXES):
         listed = ", ".join(sorted(str(device) for device in found))
         raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {listed}!")
@@ -275,8 +262,8 @@ def _write_back(original: Any, written: Any, index: int) -> Any:
 
 def _copy(source: Tensor, target: Tensor, _non_blocking: bool = False) -> Tensor:
     kinds = (source.device.type == KIND, target.device.type == KIND)
-    _to_cpu(target).copy_(_to_cpu(source))
     way = {(True, True): ON_DEVICE, (True, False): TO_HOST, (False, True): TO_DEVICE}[kinds]
+    _run(Tensor.copy_, way, [_to_cpu(target), _to_cpu(source)], {})
     _count(way, (source, target), target)
     return target
 

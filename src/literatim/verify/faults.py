@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,17 @@ _LOST_BITS = 13  # of float32's 23 of mantissa, HF32 keeps 10
 
 Arguments = list[Any]
 ATTENTION, CONVOLUTION = "aten.scaled_dot_product_attention", "aten.convolution"
+
+
+class Planted(Protocol):
+    """What stands between the device's ops and the CPU that computes them."""
+
+    def around(self, op: str, compute: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """The result of a call of `op`, as `compute` of these arguments gives it or otherwise; all on the CPU.
+
+        Results belong where `compute` puts them: into `out`, or into the argument that the op writes to.
+        """
+        ...
 
 
 @dataclass
@@ -34,6 +45,17 @@ class Fault:
     calls: int = 0
     hits: int = 0
 
+    def around(self, op: str, compute: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """The op, perhaps with this fault."""
+        if not self.strikes(op):
+            return compute(*args, **kwargs)
+        results = compute(*(args if self.inputs is None else self.inputs(list(args))), **kwargs)
+        for result in tensors(results):
+            if self.output is not None and result.is_floating_point():
+                # in the result's own memory, so that ops that write into an argument are spoilt as well
+                result.copy_(self.output(result))
+        return results
+
     def strikes(self, op: str) -> bool:
         """Whether this call of `op` is to be changed; to be asked once a call."""
         if op not in self.ops:
@@ -43,6 +65,17 @@ class Fault:
         strikes = now and self.active()
         self.hits += strikes
         return strikes
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """Those in arguments or results."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from tensors(item)
+    elif isinstance(tree, dict):
+        yield from tensors(list(tree.values()))
 
 
 def scaled(op: str, factor: float, nth: int | None = None) -> Fault:
