@@ -1,0 +1,102 @@
+"""Figures of speaker vectors: how far each is from its truth, and what that does to scores and error rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """N vectors beside theirs: mean and worst of three figures.
+
+    They are the relative error |device - truth| / |truth|, the cosine, and the largest absolute difference.
+    """
+
+    samples: int
+    not_finite: int
+    relative: float
+    relative_max: float
+    cosine: float
+    cosine_min: float
+    max_abs: float
+    max_abs_max: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Cosine scores of pairs from both: mean and largest change, the equal error rates, and the change of those."""
+
+    pairs: int
+    mean_change: float
+    max_change: float
+    eer: float | None
+    eer_truth: float | None
+
+    @property
+    def eer_change(self) -> float | None:
+        """The device's less the truth's."""
+        return None if self.eer is None or self.eer_truth is None else self.eer - self.eer_truth
+
+
+def vectors(got: Tensor, truth: Tensor) -> Vectors:
+    """Of (N, D). Rows that are not finite are counted and left out; ValueError where none is left."""
+    mine, true = got.detach().cpu().double(), truth.detach().cpu().double()
+    finite = (mine.isfinite() & true.isfinite()).all(-1)
+    if not finite.any():
+        raise ValueError(f"none of {len(finite)} vectors is finite")
+    mine, true = mine[finite], true[finite]
+    relative = (mine - true).norm(dim=-1) / true.norm(dim=-1)
+    cosine, most = F.cosine_similarity(mine, true, -1), (mine - true).abs().amax(-1)
+    return Vectors(
+        samples=len(finite),
+        not_finite=len(finite) - len(true),
+        relative=float(relative.mean()),
+        relative_max=float(relative.max()),
+        cosine=float(cosine.mean()),
+        cosine_min=float(cosine.min()),
+        max_abs=float(most.mean()),
+        max_abs_max=float(most.max()),
+    )
+
+
+def scores(got: Tensor, truth: Tensor, pairs: Tensor, same: Tensor) -> Scores:
+    """Of vectors (N, D), pairs (P, 2) of their numbers, and whether each is of one speaker (P,) bool."""
+    mine, true = (_scored(one.detach().cpu().double(), pairs) for one in (got, truth))
+    change = (mine - true).abs()
+    return Scores(
+        pairs=len(pairs),
+        mean_change=float(change.mean()),
+        max_change=float(change.max()),
+        eer=equal_error_rate(mine, same),
+        eer_truth=equal_error_rate(true, same),
+    )
+
+
+def equal_error_rate(scored: Tensor, same: Tensor) -> float | None:
+    """Where as many pairs of one speaker are refused as pairs of two are taken, as shares of each kind.
+
+    Between the two neighbouring thresholds where the rates cross, the line through them; equal scores fall together. None
+    where one kind of pair is missing.
+    """
+    targets = int(same.sum())
+    others = len(same) - targets
+    if not targets or not others:
+        return None
+    order = scored.argsort(descending=True)
+    ranked, right = scored[order], same[order].double()
+    last = torch.cat([ranked[1:] != ranked[:-1], torch.ones(1, dtype=torch.bool)])
+    refused = torch.cat([torch.ones(1), 1 - right.cumsum(0)[last] / targets])  # none taken, ..., all taken
+    taken = torch.cat([torch.zeros(1), (1 - right).cumsum(0)[last] / others])
+    after = int((taken >= refused).nonzero()[0])
+    gap, before = float(taken[after] - refused[after]), float(refused[after - 1] - taken[after - 1])
+    part = before / (before + gap)
+    return float(taken[after - 1] + part * (taken[after] - taken[after - 1]))
+
+
+def _scored(embedded: Tensor, pairs: Tensor) -> Tensor:
+    left, right = embedded[pairs[:, 0]], embedded[pairs[:, 1]]
+    return F.cosine_similarity(left, right, -1)
