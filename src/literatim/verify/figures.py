@@ -15,9 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SMALL = 0.1  # of the truth's root mean square: elements below it have no relative error
-FAINT = (
-    0.1  # of the same: rows and channels below it are measured by this much of it, or noise on silence would be large
-)
+FAINT = 0.1  # of the same: what a fainter row or channel is measured by, or noise on silence would be large
 _TOP = 5
 _LOST_BITS = 13  # of float32's 23 of mantissa, TF32 and HF32 keep 10
 _ENOUGH = 64  # values from which it cannot be chance that all lie on a coarse grid
@@ -27,11 +25,11 @@ _ENOUGH = 64  # values from which it cannot be chance that all lie on a coarse g
 class Errors:
     """One tensor beside its truth. Absolute figures are in the tensor's own unit, relative ones are shares.
 
-    `relative_rms` is the root mean square of the error by that of the truth. `max_relative` and `mean_relative` are over
-    all elements whose truth is not zero, as published reports have them, where values near zero blow them up; those
-    with `_bounded` are over the share `bounded` of the elements that are not small (`SMALL`). `worst_row` is the largest
-    relative RMS of a row (the last dimension), `row` its index; `worst_channel` that of a place of the last dimension
-    over all rows, `channel` its index.
+    `relative_rms` is the root mean square of the error by that of the truth. `max_relative` and `mean_relative` are
+    over all elements whose truth is not zero, as published reports have them, where values near zero blow them up;
+    those with `_bounded` are over the share `bounded` of the elements that are not small (`SMALL`). `worst_row` is the
+    largest relative RMS of a row (the last dimension), `row` its index; `worst_channel` that of a place of the last
+    dimension over all rows, `channel` its index.
     """
 
     elements: int
@@ -58,9 +56,10 @@ class Distributions:
 
     `probability_cosine` is the least of all positions, `probability_max_abs` the largest difference of a probability,
     `kl` and `kl_max` the mean and the largest Kullback-Leibler divergence KL(truth, device) in nats, `greedy` the share
-    of positions with the same likeliest token, `top5` the mean share of the truth's five likeliest tokens that are among
-    the device's. `shift` is the mean of the differences at the position where it is largest: added to all logits alike it
-    changes no probability, and `centred` are the errors without it. A position that is not finite matches nothing.
+    of positions with the same likeliest token, `top5` the mean share of the truth's five likeliest tokens that are
+    among the device's. `shift` is the mean of the differences at the position where it is largest: added to all logits
+    alike it changes no probability, and `centred` are the errors without it. A position that is not finite matches
+    nothing.
     """
 
     positions: int
@@ -138,10 +137,10 @@ def distributions(got: Tensor, truth: Tensor) -> Distributions:
 
 
 def lattice(got: Tensor, truth: Tensor) -> str | None:
-    """`bf16`, `fp16` or `tf32-hf32` where float32 numbers all lie on that coarser grid, which betrays a lower precision.
+    """`bf16`, `fp16` or `tf32-hf32` where float32 numbers all lie on that coarser grid: a lower precision shows.
 
-    None where they do not, where they are too few, and where the truth lies on it too, as an embedding from weights that
-    were stored so.
+    None where they do not, where they are too few, and where the truth lies on it too, as an embedding from weights
+    that were stored so.
     """
     if got.dtype != torch.float32:
         return None

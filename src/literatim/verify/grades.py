@@ -1,11 +1,11 @@
 """The size of an error, named: fp32, tf32-hf32, fp16, bf16, or broken.
 
-A format with p bits of significand rounds by at most 2^-p of a value, its unit roundoff (Higham, "Accuracy and Stability of
-Numerical Algorithms", 2002, 2.1). How much of it arrives in a result depends on the operation, and the same operation
-in the same dtype on the CPU shows how much: the noise floor over the dtype's unit roundoff is its amplification. The
-device's error over that amplification is the unit roundoff that the device seems to have, and that is what is named.
-TF32 and HF32 round the factors of products to as many bits as float16 has; what tells them from float16 is that results
-lie on no coarser grid (`figures.lattice`) and have float32's range.
+A format with p bits of significand rounds by at most 2^-p of a value, its unit roundoff (Higham, "Accuracy and
+Stability of Numerical Algorithms", 2002, 2.1). How much of it arrives in a result depends on the operation, and the
+same operation in the same dtype on the CPU shows how much: the noise floor over the dtype's unit roundoff is its
+amplification. The device's error over that amplification is the unit roundoff that the device seems to have, and that
+is what is named. TF32 and HF32 round the factors of products to as many bits as float16 has; what tells them from
+float16 is that results lie on no coarser grid (`figures.lattice`) and have float32's range.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def grade(relative_rms: float | None, floor: float | None, dtype: str, grid: str
 def expected(dtype: str, flags: Mapping[str, Any], operation: str | None = None) -> str:
     """The grade to expect of `matmul` or `conv` in a dtype, of a whole network if None.
 
-    `flags` is `device.precision_flags`: on Ascend float32 convolutions are in HF32 as long as they may, on NVIDIA in TF32.
+    `flags` is `device.precision_flags`: on Ascend float32 convolutions are in HF32 as long as they may, on NVIDIA in
+    TF32.
     """
     if dtype != "float32":
         return OF_DTYPE[dtype]
@@ -68,8 +69,8 @@ def acceptable(found: str, expect: str) -> bool:
 def one_percent(probability: float | None, embedding: float | None, same_tokens: bool | None) -> tuple[str, ...]:
     """What breaks the rule of the published ports, in words; nothing where it is kept.
 
-    The largest difference of a probability and the largest relative error of an embedding at most 1 %, and equal tokens;
-    None where the model has no such thing.
+    The largest difference of a probability and the largest relative error of an embedding at most 1 %, and equal
+    tokens; None where the model has no such thing.
     """
     broken = []
     for what, size in (("a probability", probability), ("an embedding", embedding)):

@@ -79,8 +79,8 @@ def scores(got: Tensor, truth: Tensor, pairs: Tensor, same: Tensor) -> Scores:
 def equal_error_rate(scored: Tensor, same: Tensor) -> float | None:
     """Where as many pairs of one speaker are refused as pairs of two are taken, as shares of each kind.
 
-    Between the two neighbouring thresholds where the rates cross, the line through them; equal scores fall together. None
-    where one kind of pair is missing.
+    Between the two neighbouring thresholds where the rates cross, the line through them; equal scores fall together.
+    None where one kind of pair is missing.
     """
     targets = int(same.sum())
     others = len(same) - targets
