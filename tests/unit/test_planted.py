@@ -11,9 +11,9 @@ from torch import Tensor
 
 from literatim import hub
 from literatim.bench import spec_clips
-from literatim.bench.model_hash import model_hash
 from literatim.bench.planted import CLOSE, PlantedNetwork, Trace, with_errors
 from literatim.errors import OptionError
+from literatim.provenance.model_hash import model_hash
 
 
 class Echo:

@@ -21,10 +21,10 @@ from torch import Tensor
 from literatim import hub
 from literatim.api import load
 from literatim.bench import spec_clips
-from literatim.bench.model_hash import model_hash
 from literatim.decode.rules import RowState, Rules, apply
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
+from literatim.provenance.model_hash import model_hash
 
 LEAST = -999  # of a token that the draft cannot propose
 

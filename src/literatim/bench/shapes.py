@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from literatim.bench.needs import need, quiet_transformers
 from literatim.models.config import WhisperConfig
 from literatim.models.layout import layout
 from literatim.models.whisper import Decoder, Whisper
+from literatim.needs import need, quiet_transformers
 from literatim.text.languages import LANGUAGES
 
 _LOGIT_SPREAD = 4.0  # standard deviation of the logits: about that of a trained model, so that few tokens tie

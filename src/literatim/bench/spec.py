@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from literatim import device as devices
-from literatim.bench import environment, protocol, spec_memory
-from literatim.bench.needs import need
+from literatim.bench import protocol, spec_memory
 from literatim.bench.protocol import Refused
 from literatim.bench.runners import find
 from literatim.bench.runners.base import Ids
@@ -27,6 +26,8 @@ from literatim.bench.spec_workers import Launch, Peer, Place
 from literatim.bench.speed import REST_SECONDS
 from literatim.device import host
 from literatim.errors import OptionError
+from literatim.needs import need
+from literatim.provenance.fingerprint import fingerprint
 
 PEER_DTYPES = {"openvino": ("bfloat16", "int8"), "faster-whisper": ("int8",)}  # the fastest of each on a CPU
 FIXED = (4, 8)  # numbers of proposals that transformers is tried with, besides its own default
@@ -189,7 +190,7 @@ def _report(
         "model": subject.name,
         "weights": subject.weights,
         "draft": subject.draft,
-        "environment": environment.fingerprint(plan.device, list(plan.dtypes), packages, subject.folder),
+        "environment": fingerprint(plan.device, list(plan.dtypes), packages, subject.folder),
         "settings": {
             "acceptance": None if plan.shape is None else f"planted: {plan.acceptance:g}",
             "draft_text_ids": None if plan.shape is None else plan.words or None,

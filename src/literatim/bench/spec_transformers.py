@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from literatim.bench.needs import quiet_transformers
 from literatim.bench.planted import HIGHEST, Flags, with_errors
 from literatim.bench.runners.base import is_multilingual
 from literatim.bench.spec_ways import Group, Run
+from literatim.needs import quiet_transformers
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from literatim import device as devices
 from literatim import errors
-from literatim.bench import environment, protocol
+from literatim.bench import protocol
 from literatim.bench.plan import Plan, Sound, Subject, check, clips, sound, subject
 from literatim.bench.presets import PRESETS
 from literatim.bench.protocol import Refused, Worker
@@ -25,6 +25,7 @@ from literatim.bench.speed_wer import Scorer
 from literatim.bench.windows import Windows
 from literatim.device import host
 from literatim.errors import LiteratimError
+from literatim.provenance.fingerprint import fingerprint
 
 REST_SECONDS = 0.3  # libiomp lets its threads spin for 200 ms after the last work (KMP_BLOCKTIME)
 Say = Callable[[str], None]
@@ -290,4 +291,4 @@ def _report(bench: _Bench, rows: list[list[tuple[_Entry, Row]]], wanted: list[_E
 
 
 def _fingerprint(bench: _Bench, packages: list[str]) -> dict[str, Any]:
-    return environment.fingerprint(bench.device, bench.plan.dtypes, packages, bench.subject.folder)
+    return fingerprint(bench.device, bench.plan.dtypes, packages, bench.subject.folder)

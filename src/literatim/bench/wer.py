@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from literatim.bench import stats
-from literatim.bench.needs import need
 from literatim.errors import AudioNotFound, OptionError
+from literatim.needs import need
 
 NORMALIZERS = ("none", "basic", "english")
 MOST_NORMALISED = ("english", "basic", "none")

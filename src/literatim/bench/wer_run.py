@@ -12,10 +12,10 @@ import numpy as np
 
 from literatim import device as devices
 from literatim import hub
-from literatim.bench.environment import fingerprint
 from literatim.bench.manifest import Case
 from literatim.bench.wer import NORMALIZERS, Counts, Normalizer, headline, rates, score
 from literatim.errors import LiteratimError, OptionError
+from literatim.provenance.fingerprint import fingerprint
 from literatim.text.languages import LANGUAGES
 
 if TYPE_CHECKING:

@@ -169,8 +169,8 @@ def _part(
     if out is None:
         return None
     from literatim import __version__
-    from literatim.bench.model_hash import model_hash
     from literatim.bench.resume import Part, part_of
+    from literatim.provenance.model_hash import model_hash
 
     depends_on = {
         "model": model_hash(folder)["sha256"],

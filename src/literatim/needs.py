@@ -24,7 +24,7 @@ def need(module: str, extra: str, purpose: str) -> Any:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Without transformers' remarks and progress bars on standard error; its settings are put back."""
-    logging = need("transformers.utils.logging", "eval", "the benchmark")
+    logging = need("transformers.utils.logging", "eval", "comparing with transformers")
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from literatim.bench import environment, model_hash
+from literatim.provenance import fingerprint as environment
+from literatim.provenance import model_hash
 from whisper_builders import random_whisper_folder
 
 

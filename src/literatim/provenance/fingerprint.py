@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from literatim import device as devices
-from literatim.bench.model_hash import model_hash
 from literatim.device import host
+from literatim.provenance.model_hash import model_hash
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # a path of two parts or more, from its root, its drive or the home folder on
