@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA = 1
@@ -90,7 +90,8 @@ class TokenFigures:
     `first_difference` is an index of `reference`, None where there is none; there, `margin` is how far the fp64 logits
     (after the rules) of the two tokens are apart, `noise` what the same dtype on the CPU changes them by, and `tie`
     whether the margin is within it, so that either token is right. `wer` counts against the reference's text; `truth`
-    and `truth_wer` (device, reference) against the words that were said, where they are known.
+    and `truth_wer` (device, reference) against the words that were said, where they are known. `pieces` is the text of
+    each token of both.
     """
 
     clip: str
@@ -105,6 +106,7 @@ class TokenFigures:
     wer: float | None = None
     truth: str | None = None
     truth_wer: tuple[float, float] | None = None
+    pieces: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def same(self) -> bool:
