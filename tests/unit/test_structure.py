@@ -187,8 +187,8 @@ def test_only_the_command_line_prints() -> None:
     assert _found(_prints, ("cli/",)) == []
 
 
-def test_only_training_and_benchmarks_change_global_state() -> None:
-    assert _found(_global_state, ("train/", "bench/")) == []
+def test_only_training_benchmarks_and_the_self_test_change_global_state() -> None:
+    assert _found(_global_state, ("train/", "bench/", "verify/planted/")) == []
 
 
 def test_no_handler_catches_everything() -> None:

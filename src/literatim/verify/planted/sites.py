@@ -1,0 +1,95 @@
+"""Where in the network a call on the device belongs, told from the weights it is given and from what came before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from literatim.verify.faults import ATTENTION, CONVOLUTION
+
+LINEAR, MATRIX, NORM, NORMALISED = "aten.addmm", "aten.mm", "aten.addcmul", "aten.native_batch_norm"
+LOOKUP, INDEX, WRITE = "aten.index_select", "aten.index", "aten._index_put_impl_"
+ADD, MULTIPLY, GELU, NOT, CHOOSE = "aten.add", "aten.mul", "aten.gelu", "aten.bitwise_not", "aten.argmax"
+COPY = "copy.on_device"
+
+_WEIGHT_AT = {LINEAR: 2, MATRIX: 1, NORM: 2, CONVOLUTION: 1, LOOKUP: 0, INDEX: 0}
+_TRANSPOSED = {LINEAR, MATRIX}
+_TELLING = 8  # leading numbers of a weight, enough to know it by
+
+# The functional parts of the network: what came last, the op, and the name of the part then.
+_FOLLOWING = (
+    (r"encoder\.conv[12]", GELU, r"\g<0>.gelu"),
+    (r"encoder\.conv2\.gelu", ADD, "encoder.positions"),
+    (r"(decoder\..*\.attention)\.qkv", WRITE, r"\1.cache"),
+    (r"(.*\.attention)\.(?:qkv|cache)|(.*\.cross)\.q", MULTIPLY, r"\1\2.scale"),
+    (r"(.*)\.scale", ATTENTION, r"\1.product"),
+    (r"(.*\.cross)\.(?:kv|cache)", COPY, r"\1.cache"),
+    (r"(.*)\.out", ADD, r"\1.add"),
+    (r"(.*\.mlp)\.fc1", GELU, r"\1.gelu"),
+    (r"(.*\.mlp)\.fc2", ADD, r"\1.add"),
+    (r"decoder\.positions", ADD, r"decoder.embedded"),
+    (r"decoder\.logits", ADD, "decoder.rules"),
+    (r"decoder\.rules", CHOOSE, "decoder.choice"),
+)
+_PASSED_BY = {NORMALISED, NOT}  # of no weight, between two parts
+
+
+class Sites:
+    """Follows the calls of one device. `parameters` are those of the network, by name, on the CPU in any dtype."""
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self._parameters = {name: tensor for name, tensor in parameters.items() if not name.endswith(".bias")}
+        self._known: dict[torch.dtype, dict[tuple[float, ...], str]] = {}
+        self._last = ""
+
+    def of(self, op: str, args: tuple[Any, ...]) -> str | None:
+        """The name of the module or of the functional part; None for what belongs to none. To be told every call."""
+        if op in _WEIGHT_AT:
+            named = self._named(op, args)
+            if named is not None:
+                self._last = named
+                return named
+        if op == NOT and args[0].dim() == 3:
+            return "decoder.mask"
+        if op in _PASSED_BY:
+            return None
+        following = _following(self._last, op)
+        if following is not None:
+            self._last = following
+        return following
+
+    def _named(self, op: str, args: tuple[Any, ...]) -> str | None:
+        weight = args[_WEIGHT_AT[op]]
+        if not isinstance(weight, Tensor) or not weight.is_floating_point():
+            return None
+        first = weight[:, 0] if op in _TRANSPOSED else weight.reshape(-1)
+        name = self._names(weight.dtype).get(_told_by(first))
+        if name is None:
+            return None
+        if op == MATRIX:
+            return "decoder.logits"
+        return name.removesuffix(".weight")
+
+    def _names(self, dtype: torch.dtype) -> dict[tuple[float, ...], str]:
+        if dtype not in self._known:
+            held = {name: _told_by(tensor.to(dtype).reshape(-1)) for name, tensor in self._parameters.items()}
+            self._known[dtype] = {numbers: name for name, numbers in held.items()}
+        return self._known[dtype]
+
+
+def _told_by(numbers: Tensor) -> tuple[float, ...]:
+    return tuple(numbers[:_TELLING].tolist())
+
+
+@cache
+def _following(last: str, op: str) -> str | None:
+    for pattern, wanted, name in _FOLLOWING:
+        match = re.fullmatch(pattern, last)
+        if match is not None and op == wanted:
+            return match.expand(name)
+    return None
