@@ -1,0 +1,117 @@
+"""What is verified: a model of a family, loaded into a dtype on a device, and the work that it is watched at.
+
+A further family is one more class like `WhisperSubject`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from literatim.models.checkpoint import load_whisper
+from literatim.models.folder import read_folder
+from literatim.models.whisper import Whisper
+from literatim.options import TranscribeOptions
+from literatim.pipeline.engine import Engine
+from literatim.text.tokenizer import WhisperTokenizer
+from literatim.verify.sites import WhisperSites
+from literatim.verify.watch import Pretend, Seer, Watch
+
+CPU = torch.device("cpu")
+Mark = Callable[[str, tuple[int, ...]], None]
+"""Told of each stage of the work and of the clips whose rows take part in it, in the order of the rows."""
+
+
+def _nobody(_stage: str, _clips: tuple[int, ...]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One window of sound: `features` (M, T) float32, the prompt to decode it with, and its words where known.
+
+    `most` bounds the new tokens, None is the model's own bound.
+    """
+
+    name: str
+    features: Tensor
+    prompt: tuple[int, ...]
+    most: int | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came out for one clip."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+class WhisperSubject:
+    """A Whisper with the engine that runs it."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device, *, wide: bool = False) -> None:
+        """`wide`: hold the weights of `dtype` in float64, for the truth; on the CPU alone."""
+        self.folder, self.device, self.dtype = folder, device, dtype
+        self._found = read_folder(folder)
+        model = load_whisper(folder, dtype, device)
+        if device == CPU:
+            model.to(torch.float64 if wide else dtype)  # float16 is loaded in float32 there
+        self.model: Whisper = model
+        self.tokenizer = WhisperTokenizer.from_folder(folder, self._found.generation_config, self._found.config)
+        with Pretend() if device == CPU else nullcontext():
+            self.engine = Engine(model, self.tokenizer, self._found.generation_config)
+
+    @property
+    def config(self) -> Any:
+        """The network's shape."""
+        return self.model.config
+
+    def work(self, clips: list[Clip], mark: Mark) -> list[Said]:
+        """Hear and write all clips as one batch, as transcription does: encoder, language, prompts, then steps."""
+        engine = self.engine
+        everyone = tuple(range(len(clips)))
+        mark("encoder", everyone)
+        engine.listen([clip.features for clip in clips])
+        mark("language", everyone)
+        if self.tokenizer.languages:
+            engine.languages(len(clips))
+        mark("prompt", everyone)
+        options = TranscribeOptions(without_timestamps=self.tokenizer.timestamp_begin == self.tokenizer.timestamp_end)
+        batch = engine.batch(engine.rules(options))
+        requests = [engine.request(clip.prompt, clip.most, owner=at) for at, clip in enumerate(clips)]
+        said: dict[int, tuple[int, ...]] = {}
+        with engine.at_work():
+            batch.admit(requests, 0, engine.width([clip.prompt for clip in clips]))
+            step = 0
+            while batch.rows:
+                said |= {row.request.owner: tuple(row.said) for row in batch.rows if row.finished}
+                step += 1
+                mark(f"step {step}", tuple(row.request.owner for row in batch.rows if not row.finished))
+                batch.close()
+                if batch.rows:
+                    mark(f"step {step}", tuple(row.request.owner for row in batch.rows))
+                    batch.round()
+        return [Said(said[at], self.tokenizer.decode(said[at]).strip()) for at in everyone]
+
+    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody) -> list[Said]:
+        """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
+        sites = WhisperSites(self.model)
+        watch = Watch(seer, sites, self.device == CPU)
+
+        def both(stage: str, rows: tuple[int, ...]) -> None:
+            watch.stage = stage
+            mark(stage, rows)
+
+        try:
+            with watch:
+                return self.work(clips, both)
+        finally:
+            sites.close()
