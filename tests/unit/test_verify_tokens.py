@@ -52,7 +52,7 @@ def _judge(gap: float, noise: float, widened: float = 1.0) -> Judge:
 
 def test_a_tie_is_told_from_a_fault() -> None:
     noise = 0.1 * 0.9  # less the mean of ten
-    for gap, tie in ((0.17, True), (0.19, False), (0.0, True)):
+    for gap, tie in ((0.17, True), (0.19, False), (0.0, True), (-0.19, False)):
         found = compare("clip", [1, 2, END], [1, 3, END], end=END, decode=_decode, judge=_judge(gap, 0.1))
         assert (found.first_difference, found.tie, found.same) == (1, tie, tie)
         assert found.margin == pytest.approx(gap)

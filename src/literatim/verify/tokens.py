@@ -54,7 +54,8 @@ def compare(
     """One clip's tokens, without prompt; `end` stands for what follows the shorter of both, `truth` is what was said.
 
     They part in a tie where the margin is at most twice the noise: each of two logits may move by so much. Without a
-    judge, or where the device's token is forbidden, it is no tie.
+    judge, or where the device's token is forbidden, it is no tie; nor where logits to which no rules were applied have
+    the device's token far above the reference's, since it was a rule that decided then.
     """
     at = first_difference(reference, device)
     margin = noise = None
@@ -71,7 +72,7 @@ def compare(
         first_difference=at,
         margin=margin,
         noise=noise,
-        tie=margin is not None and noise is not None and margin <= 2 * noise,
+        tie=margin is not None and noise is not None and abs(margin) <= 2 * noise,
         wer=word_error_rate(*texts),
         truth=truth,
         truth_wer=_both(truth, texts),
