@@ -99,7 +99,8 @@ def test_the_model_as_its_own_draft_is_nearly_always_right(main: Path, dtype: st
     assert text_of(found) == plain
     assert found.speculation is not None
     assert found.speculation.acceptance > 0.9  # but for near-ties, since its own products are of other shapes
-    assert found.speculation.rounds < 0.6 * sum(len(segment.tokens) for segment in plain.segments)
+    said = found.speculation.accepted + found.speculation.rounds  # in all windows, at all temperatures
+    assert found.speculation.rounds < 0.6 * said
 
 
 @pytest.mark.parametrize("bands", [80, 128])

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from literatim.models.config import WhisperConfig
 from literatim.models.linear import Linear
+from literatim.models.native import NativeDecoder
 from literatim.models.whisper import Decoder, Whisper
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.steps import Steps
 
 ROWS = (1, 8)
 LARGE_V2 = WhisperConfig(80, 1280, 32, 20, 5120, 32, 20, 5120, 51865, 1500, 448)
@@ -33,10 +35,15 @@ def of_engine(engine: Engine) -> list[dict[str, Any]]:
     """
     assistant, screen = engine.assistant, engine._screen
     assert assistant is not None
-    main = [engine.model, *([] if screen is None else vars(screen).values())]
-    draft = [assistant.decoder, assistant._head, *([] if assistant.screen is None else vars(assistant.screen).values())]
+    main = [engine.model, *_packed(engine.steps), *([] if screen is None else vars(screen).values())]
+    own = [] if assistant.screen is None else vars(assistant.screen).values()
+    draft = [assistant.decoder, *_packed(assistant.steps), assistant._head, *own]
     networks = (engine.model.decoder, assistant.decoder)
     return [_row(rows, main, draft, networks) for rows in ROWS]
+
+
+def _packed(steps: Steps) -> list[Tensor]:
+    return steps.kept if isinstance(steps, NativeDecoder) else []
 
 
 def _row(rows: int, main: Iterable[Any], draft: Iterable[Any], networks: tuple[Decoder, Decoder]) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def _row(rows: int, main: Iterable[Any], draft: Iterable[Any], networks: tuple[D
 
 
 def _cache(decoder: Decoder, rows: int) -> int:
-    """Bytes of a cache, without one."""
+    """Bytes of a cache of torch's modules, without one; that of the kernels has a few places less."""
     with torch.device("meta"):
         ghost = Decoder(decoder.config).to(decoder.positions.dtype).allocate(rows)
     return sum(_size(getattr(ghost, item.name)) for item in fields(ghost))

@@ -173,13 +173,19 @@ class Ours:
 
 
 def make_up_sound(engine: Engine, rows: int) -> None:
-    """Fill caches with keys and values of sound, the same in each row: a decode may move its rows."""
+    """Fill caches with keys and values of random states, the same in each row: a decode may move its rows."""
     engine.reserve(rows)
-    caches = [engine._cache, None if engine.assistant is None else engine.assistant._cache]
-    for cache in caches:
-        for values in [] if cache is None else [cache.cross_keys, cache.cross_values]:
-            values[:, :1].normal_(generator=torch.Generator(values.device).manual_seed(0))
-            values[:, 1:] = values[:, :1]
+    like, config = engine.model.decoder.positions, engine.config
+    states = torch.randn((1, config.source_positions, config.d_model), generator=torch.Generator().manual_seed(0))
+    decoders = [(engine.steps, engine._cache)]
+    if engine.assistant is not None:
+        decoders.append((engine.assistant.steps, engine.assistant._cache))
+    for steps, cache in decoders:
+        assert cache is not None
+        with engine.at_work():
+            steps.listen(states.to(like.device, like.dtype), cache, slice(0, 1))
+        for row in range(1, rows):
+            cache.move(0, row, 0)
 
 
 def speculation(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _onednn() -> Any:
 
 
 def pack(module: nn.Module) -> None:
-    """Pack every linear layer below `module`, one after the other so that only one of them exists twice."""
+    """Pack every linear layer below `module` that has its weight, one after the other: only one exists twice then."""
     for layer in module.modules():
-        if isinstance(layer, Linear):
+        if isinstance(layer, Linear) and layer.weight is not None:
             layer.pack()

@@ -26,7 +26,7 @@ class Screen:
         self._weight, self._text = weight, text
         self._rest = _product(weight[text:])
         parts = torch.split(weight[:text], CHUNK)
-        codes, scales, errors, norms = zip(*(_quantise(part) for part in parts), strict=True)
+        codes, scales, errors, norms = zip(*(quantise(part) for part in parts), strict=True)
         signed, self._scales = torch.cat(codes), torch.cat(scales)[:, 0]  # (text, D), (text,)
         # oneDNN multiplies uint8 by int8 fast, so activations are given 128 too large, which the offset takes back
         self._packed = torch.ops.onednn.qlinear_prepack(signed, None)
@@ -49,7 +49,7 @@ class Screen:
         text token and its rivals.
         """
         exact = hidden.float()
-        codes, scales, errors, _ = _quantise(exact)
+        codes, scales, errors, _ = quantise(exact)
         logits = exact.new_empty((len(hidden), len(self._weight)))
         text = torch.mul(self._multiply(codes), scales, out=logits[:, : self._text])
         text += allowed[: self._text]
@@ -76,7 +76,7 @@ def _product(weight: Tensor) -> Linear:
     return layer
 
 
-def _quantise(rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def quantise(rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Codes (R, D) int8, scales (R, 1), and the norms (R,) of what is lost and of what is kept."""
     full = rows.detach().float()
     scales = full.abs().amax(-1, keepdim=True).clamp(min=1e-30) / LEVELS

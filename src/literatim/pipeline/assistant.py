@@ -15,10 +15,11 @@ from literatim.decode.rules import Rules
 from literatim.models import draft as drafts
 from literatim.models.folder import read_folder
 from literatim.models.linear import pack
-from literatim.models.screen import Screen
-from literatim.models.whisper import Decoder, DecoderCache, Whisper
+from literatim.models.native import native
+from literatim.models.native_screen import AnyScreen, screen
+from literatim.models.whisper import Whisper
 from literatim.pipeline.ids import Ids
-from literatim.pipeline.steps import CachedDecoder
+from literatim.pipeline.steps import Cache, CachedDecoder, Steps
 from literatim.text.tokenizer import WhisperTokenizer
 
 
@@ -28,9 +29,10 @@ class Assistant:
     def __init__(self, model: drafts.Draft, name: str, main: Whisper, ids: Ids) -> None:
         self.name, self.shares, self.reason = name, model.shares, model.reason
         self.decoder, self.encoder, self.config = model.decoder, model.encoder, model.config
-        self._cache: DecoderCache | None = None
-        self.screen: Screen | None = None
+        self._cache: Cache | None = None
+        self.screen: AnyScreen | None = None
         self._share_embedding(main)
+        self.steps: Steps = native(self.decoder)
         self.propose_from(ids)
         weight = self._head
         if devices.packs_linear(weight.device, weight.dtype):
@@ -52,11 +54,11 @@ class Assistant:
         if self.screen is not None:
             self.screen_by(self._mains, self._eot)
 
-    def screen_by(self, main: Screen | None, eot: int) -> None:
+    def screen_by(self, main: AnyScreen | None, eot: int) -> None:
         """Choose by an int8 copy of the output matrix where the main model does, by `main` if that is of the same."""
         self._mains, self._eot = main, eot
         same = main is None or main.is_of(self._head)
-        self.screen = main if same else Screen(self._head, self._ids.text(eot))
+        self.screen = main if same else screen(self._head, self._ids.text(eot))
 
     @property
     def n_mels(self) -> int | None:
@@ -73,19 +75,19 @@ class Assistant:
         """A cache for so many rows at least; what was in it is lost where it must grow."""
         if self._cache is None or self._cache.batch < rows:
             self._cache = None  # free it before the larger one is made
-            self._cache = self.decoder.allocate(rows)
+            self._cache = self.steps.allocate(rows)
 
     def listen(self, states: Tensor, rows: slice) -> None:
         """Put encoder states (B, S, D) into slots."""
         assert self._cache is not None, "reserve first"
         self._cache.forget(rows)
-        self.decoder.listen(states, self._cache, rows)
+        self.steps.listen(states, self._cache, rows)
 
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls, under the main model's rules."""
         assert self._cache is not None, "reserve first"
         ids, own = self._ids, self._ids.rules(rules)
-        network = _DraftDecoder(self.decoder, self._cache, self._head, self.screen, own.suppressed)
+        network = _DraftDecoder(self.steps, self._cache, self._head, self.screen, own.suppressed)
         return Draft(network, own, self.config.target_positions, ids.to_main, ids.to_own)
 
 
@@ -112,7 +114,12 @@ class _DraftDecoder(CachedDecoder):
     """A draft's logits are for the choice alone, and may be of fewer ids."""
 
     def __init__(
-        self, decoder: Decoder, cache: DecoderCache, head: Tensor, screen: Screen | None, allowed: Tensor
+        self,
+        decoder: Steps,
+        cache: Cache,
+        head: Tensor,
+        screen: AnyScreen | None,
+        allowed: Tensor,
     ) -> None:
         super().__init__(decoder, cache, screen, allowed)
         self._head = head

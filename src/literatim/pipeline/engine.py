@@ -20,13 +20,14 @@ from literatim.decode.rows import Decoded, Request
 from literatim.decode.rules import Rules
 from literatim.decode.speculative import Batch, Vocabulary, decode
 from literatim.models.linear import pack
-from literatim.models.screen import Screen
-from literatim.models.whisper import DecoderCache, Encoder, Whisper
+from literatim.models.native import native
+from literatim.models.native_screen import AnyScreen, screen
+from literatim.models.whisper import Encoder, Whisper
 from literatim.options import TranscribeOptions
 from literatim.pipeline import shapes
 from literatim.pipeline.assistant import Assistant
 from literatim.pipeline.lacking import explained
-from literatim.pipeline.steps import CachedDecoder
+from literatim.pipeline.steps import Cache, CachedDecoder, Steps
 from literatim.text.tokenizer import WhisperTokenizer
 
 SCREENED = 4_000_000  # entries of an output matrix from which the int8 screen is faster; the smaller ones stay in cache
@@ -46,9 +47,10 @@ class Engine:
         self.config, self.assistant = model.config, assistant
         self.device = model.decoder.positions.device
         self.pace = Pace() if assistant is None else AdaptivePace(shapes.proposals(self.device))
+        self.steps: Steps = native(model.decoder)
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)
-        self._cache: DecoderCache | None = None
+        self._cache: Cache | None = None
         self._taken = False
         self._screen = self._make_screen()
         if assistant is not None:
@@ -105,7 +107,7 @@ class Engine:
         rows = shapes.rows(rows, self.device)
         if self._cache is None or self._cache.batch < rows:
             self._cache = None  # free it before the larger one is made
-            self._cache = self.model.decoder.allocate(rows)
+            self._cache = self.steps.allocate(rows)
         if self.assistant is not None:
             self.assistant.reserve(rows)
 
@@ -121,7 +123,7 @@ class Engine:
             mels = torch.stack([found[0] for found in both])
             for at, states in self._encode(self.model.encoder, mels, start):
                 self._cache.forget(at)
-                self.model.decoder.listen(states, self._cache, at)
+                self.steps.listen(states, self._cache, at)
                 if self.assistant is not None and self.assistant.encoder is None:
                     self.assistant.listen(states, at)
             if self.assistant is not None and self.assistant.encoder is not None:
@@ -140,12 +142,11 @@ class Engine:
         for first in range(0, len(batch), size):
             yield slice(start + first, start + first + size), encoder(batch[first : first + size])
 
-    def _make_screen(self) -> Screen | None:
+    def _make_screen(self) -> AnyScreen | None:
         """Where reading the output matrix is most of a step: on a CPU that multiplies int8 fast."""
         decoder = self.model.decoder
         weight = decoder.tokens.weight if decoder.head is None else decoder.head
-        worth = weight.numel() >= SCREENED and devices.multiplies_int8(self.device)
-        return Screen(weight, self.tokenizer.eot) if worth else None
+        return screen(weight, self.tokenizer.eot) if weight.numel() >= SCREENED else None
 
     def languages(self, rows: int, start: int = 0) -> list[tuple[str, float]]:
         """The likeliest language of each window heard, and its probability among the languages."""
@@ -158,7 +159,7 @@ class Engine:
 
     def _decoder(self, allowed: Tensor | None = None) -> CachedDecoder:
         assert self._cache is not None, "listen first"
-        return CachedDecoder(self.model.decoder, self._cache, self._screen, allowed)
+        return CachedDecoder(self.steps, self._cache, self._screen, allowed)
 
     def batch(self, rules: Rules) -> Batch:
         """An empty batch over the slots."""

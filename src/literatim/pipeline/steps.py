@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from literatim.models.screen import Screen
-from literatim.models.whisper import Decoder, DecoderCache
+from literatim.models.native_screen import AnyScreen
 
 CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
+
+
+class Cache(Protocol):
+    """Keys and values of rows: of their text and of their sound."""
+
+    @property
+    def size(self) -> int:
+        """Places for the text."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Rows it was made for."""
+        ...
+
+    def part(self, start: int, count: int) -> Cache:
+        """Rows [start, start + count), as views."""
+        ...
+
+    def forget(self, rows: slice) -> None:
+        """What the rows held may not spoil what comes."""
+        ...
+
+    def move(self, source: int, target: int, positions: int, /) -> None:
+        """Copy a row, of whose text `positions` are filled, over another."""
+        ...
+
+
+class Steps(Protocol):
+    """A decoder, by torch's modules (`models.whisper.Decoder`) or by the compiled kernels; caches are its own."""
+
+    def allocate(self, batch: int) -> Any:
+        """A cache for so many rows."""
+        ...
+
+    def listen(self, audio: Tensor, cache: Any, rows: slice = ...) -> None:
+        """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
+        ...
+
+    def __call__(self, tokens: Tensor, lengths: Tensor, cache: Any, limit: int, /) -> Any:
+        """Hidden states (B, K, D) of `tokens` (B, K) after each row's first `lengths` (B,); `limit` bounds their sum."""
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V) in float32."""
+        ...
 
 
 class CachedDecoder:
@@ -19,7 +65,7 @@ class CachedDecoder:
     """
 
     def __init__(
-        self, decoder: Decoder, cache: DecoderCache, screen: Screen | None = None, allowed: Tensor | None = None
+        self, decoder: Steps, cache: Cache, screen: AnyScreen | None = None, allowed: Tensor | None = None
     ) -> None:
         self.decoder, self.cache = decoder, cache
         self._screen, self._allowed = screen, allowed

@@ -1,0 +1,32 @@
+"""The kernels in C for CPUs: one library for each level of processors. Everything else is in pyproject.toml.
+
+They are optional: without a compiler that knows GCC's vectors, literatim works by torch's operators alone.
+"""
+
+import platform
+import sys
+
+from setuptools import Extension, setup
+
+COMMON = ["-O3", "-std=gnu11", "-fno-math-errno", "-ffp-contract=fast", "-fno-strict-aliasing"]
+X86 = {
+    "v4": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"],
+    "v3": ["-mavx2", "-mfma"],
+}
+LEVELS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}
+FOLDER = "src/literatim/native"
+SOURCES = [f"{FOLDER}/decoder.c", f"{FOLDER}/screen.c"]
+
+setup(
+    ext_modules=[
+        Extension(
+            f"literatim.native._{level}",
+            SOURCES,
+            depends=[f"{FOLDER}/common.h"],
+            extra_compile_args=[*COMMON, *flags],
+            optional=True,
+        )
+        for level, flags in LEVELS.items()
+        if sys.platform != "win32"
+    ]
+)

@@ -1,0 +1,185 @@
+"""Whisper's decoder by the compiled kernels of `native`: on a CPU a step is one call, and reads its weights once.
+
+What a row gives is the same to the last bit in any batch and with any number of queries, by the order of the sums in
+decoder.c. Weights, keys and values are held in the model's dtype; everything between them is float32, so in bfloat16
+the result is nearer to float32's than that of torch's modules.
+
+Letters of shapes as in `whisper.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from literatim.models import linear
+from literatim.models.whisper import SPARE, Decoder, DecoderLayer
+from literatim.native import library
+from literatim.native.library import LANES, Library
+
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+def _filled(count: int) -> int:
+    """So many, filled up to whole blocks."""
+    return -(-count // LANES) * LANES
+
+
+@dataclass(frozen=True)
+class NativeCache:
+    """Packed keys and values of all layers. What lies beyond a row's length is never read and is overwritten.
+
+    `text`, `sound`: (2, L, B, H, places * channels), the keys and the values, each filled up to whole blocks.
+    """
+
+    text: Tensor
+    sound: Tensor
+    size: int  # places for the text: its positions and at least SPARE more
+
+    @property
+    def batch(self) -> int:
+        """Rows the cache was made for."""
+        return self.text.shape[2]
+
+    def part(self, start: int, count: int) -> NativeCache:
+        """Rows [start, start + count), as views."""
+        rows = slice(start, start + count)
+        return NativeCache(self.text[:, :, rows], self.sound[:, :, rows], self.size)
+
+    def forget(self, rows: slice) -> None:
+        """Nothing: no position beyond a row's length enters a sum."""
+
+    def move(self, source: int, target: int, _positions: int) -> None:
+        """Copy row `source` over row `target`, all of it."""
+        for memory in (self.text, self.sound):
+            memory[:, :, target] = memory[:, :, source]
+
+
+class NativeDecoder:
+    """A `Decoder` whose linear layers were packed for the kernels; its other weights are shared with it."""
+
+    def __init__(self, decoder: Decoder, kernels: Library) -> None:
+        self.decoder, self.config, self.positions = decoder, decoder.config, decoder.positions
+        self._kernels, self._half = kernels, decoder.positions.dtype == torch.bfloat16
+        self.kept: list[Tensor] = []  # what the structures below point to
+        layers = [self._layer(layer) for layer in decoder.layers if isinstance(layer, DecoderLayer)]
+        self._layers = (library.Layer * len(layers))(*layers)
+        config = self.config
+        self._model = library.Model(
+            width=config.d_model,
+            heads=config.decoder_heads,
+            layers=len(layers),
+            half=self._half,
+            places=config.target_positions,
+            tokens=self._pointer(decoder.tokens.weight),
+            positions=self._pointer(decoder.positions),
+            layer=self._layers,
+            norm=self._norm(decoder.norm),
+        )
+        self._room: dict[str, Tensor] = {}
+
+    def allocate(self, batch: int) -> NativeCache:
+        """A cache for up to `batch` rows."""
+        config, dtype = self.config, self.positions.dtype
+        places, heard = _filled(config.target_positions + SPARE), _filled(config.source_positions)
+        channels = _filled(config.d_model // config.decoder_heads)
+        like = (2, config.decoder_layers, batch, config.decoder_heads)
+        text, sound = (library.zeros((*like, count * channels), dtype) for count in (places, heard))
+        return NativeCache(text, sound, places)
+
+    def listen(self, audio: Tensor, cache: NativeCache, rows: slice = slice(None)) -> None:
+        """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
+        memory, first = self._memory(cache.sound, _filled(self.config.source_positions)), rows.start or 0
+        heads, channels = self.config.decoder_heads, self.config.d_model // self.config.decoder_heads
+        filled = _filled(channels)
+        for index, layer in enumerate(self.decoder.layers):
+            assert isinstance(layer, DecoderLayer)
+            both = layer.cross.kv(audio)  # (B, S, 2 D)
+            if filled != channels:
+                both = F.pad(both.unflatten(-1, (2, heads, channels)), (0, filled - channels)).flatten(2)
+            for row, found in enumerate(both.contiguous()):
+                given = (self._half, found.data_ptr(), len(found), heads, filled)
+                self._kernels.listen(*given, ctypes.byref(memory), index, first + row)
+
+    def __call__(self, tokens: Tensor, lengths: Tensor, cache: NativeCache, _limit: int) -> Tensor:
+        """Hidden states (B, K, D) of `tokens` (B, K), as `Decoder.forward`, whose limit is not needed."""
+        (rows, fed), width = tokens.shape, self.config.d_model
+        tokens, lengths = tokens.contiguous(), lengths.contiguous()
+        out = torch.empty((rows, fed, width), dtype=self.positions.dtype)
+        wide = max(3 * width, self.config.decoder_ffn)
+        pool = self._kernels.pool()
+        channels, heard = _filled(width // self.config.decoder_heads), _filled(self.config.source_positions)
+        scratch = max(library.PIECE, library.QUERIES * (2 * channels + max(cache.size, heard)))
+        step = library.Step(
+            tokens=tokens.data_ptr(),
+            lengths=lengths.data_ptr(),
+            rows=rows,
+            fed=fed,
+            heard=self.config.source_positions,
+            text=self._memory(cache.text, cache.size),
+            sound=self._memory(cache.sound, heard),
+            x=self._space("x", rows * fed * width),
+            wide=self._space("wide", rows * fed * wide),
+            narrow=self._space("narrow", rows * fed * width),
+            scratch=self._space("scratch", pool.most * scratch),
+            scratch_size=scratch,
+            wide_size=wide,
+            jobs=self._space("jobs", library.PHASES * len(self._layers) + library.MORE_PHASES),
+            out=out.data_ptr(),
+        )
+        self._kernels.step(ctypes.byref(self._model), ctypes.byref(step), ctypes.byref(pool))
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V) in float32."""
+        return self.decoder.logits(hidden)
+
+    def _space(self, name: str, count: int) -> int:
+        """The address of room for so many floats, which the next step may use again."""
+        held = self._room.get(name)
+        if held is None or len(held) < count:
+            held = self._room[name] = torch.zeros(count)
+        return held.data_ptr()
+
+    def _memory(self, memory: Tensor, size: int) -> library.Memory:
+        keys, values = memory
+        layer, row, head, _ = (stride * memory.element_size() for stride in keys.stride())
+        return library.Memory(keys.data_ptr(), values.data_ptr(), layer, row, head, size)
+
+    def _layer(self, layer: DecoderLayer) -> library.Layer:
+        text, sound, mlp = layer.attention, layer.cross, layer.mlp
+        return library.Layer(
+            *(self._norm(text.norm), self._linear(text.qkv), self._linear(text.out)),
+            *(self._norm(sound.norm), self._linear(sound.q), self._linear(sound.out)),
+            *(self._norm(mlp.norm), self._linear(mlp.fc1), self._linear(mlp.fc2)),
+        )
+
+    def _linear(self, layer: linear.Linear) -> library.Linear:
+        outputs, inputs = layer.weight.shape
+        weight = layer.weight.detach().contiguous()
+        packed = library.zeros((_filled(outputs), inputs), weight.dtype)
+        self._kernels.pack(self._half, weight.data_ptr(), outputs, inputs, packed.data_ptr())
+        layer.register_parameter("weight", None)
+        bias = torch.zeros(_filled(outputs) + 4 * LANES)
+        if layer.bias is not None:
+            bias[:outputs] = layer.bias.float()
+        return library.Linear(self._pointer(packed), self._pointer(bias), inputs, outputs)
+
+    def _norm(self, norm: nn.LayerNorm) -> library.Norm:
+        return library.Norm(self._pointer(norm.weight.detach().float()), self._pointer(norm.bias.detach().float()))
+
+    def _pointer(self, tensor: Tensor) -> int:
+        self.kept.append(tensor)
+        return tensor.data_ptr()
+
+
+def native(decoder: Decoder) -> Decoder | NativeDecoder:
+    """The decoder by the kernels, where there are any for this processor, dtype and shape; else itself."""
+    like, config = decoder.positions, decoder.config
+    kernels = library.find() if like.device.type == "cpu" and like.dtype in _DTYPES else None
+    odd = (config.d_model % 2, config.decoder_ffn % 2)
+    return decoder if kernels is None or any(odd) else NativeDecoder(decoder, kernels)

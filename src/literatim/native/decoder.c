@@ -1,0 +1,367 @@
+/* A Transformer decoder's step on a CPU: embeddings to the last norm in one call.
+ *
+ * By the order of all sums (common.h) a token is the same alone and in any batch, tried by itself or with others.
+ * float32 throughout; weights, keys and values are float32 or bfloat16 in memory. The keys of attention are a packed
+ * matrix whose columns are positions, the values one whose inputs are positions.
+ *
+ * Letters of shapes as in models/whisper.py; Cp is C filled up to LANES.
+ */
+#include "common.h"
+
+#define QUERIES 12 /* attended to at once, so that their scores stay in a core's cache */
+
+typedef struct {
+    const void *weight; /* packed (K, N) */
+    const float *bias;  /* (N filled up), or zeros */
+    int64_t inputs, outputs;
+} Linear;
+
+typedef struct {
+    const float *weight, *bias; /* (D,) */
+} Norm;
+
+typedef struct {
+    Norm before_text;
+    Linear qkv, out;
+    Norm before_sound;
+    Linear query, out_sound;
+    Norm before_mlp;
+    Linear fc1, fc2;
+} Layer;
+
+typedef struct {
+    int64_t width, heads, layers, half, places;
+    const void *tokens, *positions; /* (V, D), (P, D) */
+    const Layer *layer;
+    Norm norm;
+} Model;
+
+/* Strides in bytes, of a layer, a row and a head. */
+typedef struct {
+    char *keys, *values;
+    int64_t layer, row, head, size; /* `size`: positions there are places for */
+} Memory;
+
+typedef struct {
+    const int32_t *tokens, *lengths; /* (B, K), (B,) */
+    int64_t rows, fed, heard;        /* B, K, S */
+    Memory text, sound;
+    float *x, *wide, *narrow, *scratch; /* (B K, D), (B K, max(3 D, F)), (B K, D), per thread */
+    int64_t scratch_size, wide_size;    /* floats of one thread; of one row of `wide` */
+    _Atomic int32_t *jobs;              /* PHASES L + 3 */
+    void *out;                          /* (B, K, D) in the model's dtype */
+} Step;
+
+/* What is worked on. */
+typedef struct {
+    const Model *model;
+    const Step *step;
+} Task;
+
+INLINE const Model *model_of(const Worker *worker) { return ((const Task *)worker->shared->task)->model; }
+INLINE const Step *step_of(const Worker *worker) { return ((const Task *)worker->shared->task)->step; }
+
+/* x (1 + erf(x / sqrt 2)) / 2, with erf(t) = 1 - exp(-t P(t)); P was fitted to 2e-9 of erf on [0, 4]. */
+INLINE vf gelu(vf x) {
+    static const float fit[] = {-8.043825800996274e-06f,  0.00010602668044157326f, -0.0005879508098587394f,
+                                0.0015767603181302547f,   -5.8781715779332444e-05f, -0.019217142835259438f,
+                                0.10279920697212219f,     0.6366161108016968f,     1.1283793449401855f};
+    vf t = (vf)((vi)(x * 0.707106781f) & 0x7fffffff);
+    t = (vf)(((vi)t & ~(t > 4.0f)) | ((vi)all(4.0f) & (t > 4.0f)));
+    vf p = all(fit[0]);
+    for (int i = 1; i < 9; i++) p = p * t + fit[i];
+    vf rest = exponential(-t * p); /* erfc(t) */
+    vf half = x * 0.5f;
+    return (vf)(((vi)(half * (2.0f - rest)) & ~(x < 0.0f)) | ((vi)(half * rest) & (x < 0.0f)));
+}
+
+enum { STORE, GELU, ADD };
+enum { PHASES = 11 }; /* of a layer */
+enum { COLUMNS = 4, ROWS = 48 }; /* blocks and rows of one job's piece, whose results stay in a core's cache */
+
+/* Bias, and what is done with the result (rows, width) before it is written to `out`. */
+static void finish(const float *from, int64_t rows, int64_t width, const float *bias, int how, float *out,
+                   int64_t out_row) {
+    for (int64_t m = 0; m < rows; m++, from += COLUMNS * LANES, out += out_row) {
+        float row[COLUMNS * LANES];
+        for (int64_t n = 0; n < COLUMNS * LANES; n += WIDTH / 4) {
+            vf value = load(from + n) + load(bias + n);
+            store(row + n, how == GELU ? gelu(value) : value);
+        }
+        if (how == ADD)
+            for (int64_t n = 0; n < width; n++) out[n] += row[n];
+        else memcpy(out, row, width * sizeof(float));
+    }
+}
+
+/* One phase: x (M, K) times a linear layer, shared by the team. */
+static void linear(Worker *worker, const Linear *layer, const float *x, int64_t m_count, int how, float *out,
+                   int64_t out_row, float *scratch) {
+    const int half = model_of(worker)->half;
+    const int64_t pairs = layer->inputs / 2, block = pairs * (half ? PAIR / 2 : PAIR);
+    const int64_t blocks = (layer->outputs + LANES - 1) / LANES;
+    const int64_t each = blocks >= 2 * COLUMNS * worker->team ? COLUMNS : 2;
+    for (int64_t b; (b = each * next_job(worker)) < blocks;) {
+        const int64_t some = blocks - b < each ? blocks - b : each, left = layer->outputs - b * LANES;
+        for (int64_t m = 0; m < m_count; m += ROWS) {
+            const int64_t rows = m_count - m < ROWS ? m_count - m : ROWS;
+            multiply(half, x + m * layer->inputs, layer->inputs, rows, (const char *)layer->weight + b * block, pairs,
+                     block, some, scratch, COLUMNS * LANES);
+            finish(scratch, rows, left < some * LANES ? left : some * LANES, layer->bias + b * LANES, how,
+                   out + m * out_row + b * LANES, out_row);
+        }
+    }
+    wait_for_all(worker);
+}
+
+/* Up to LANES numbers, zeros after them. */
+INLINE void take(vf *parts, const float *from, int64_t count) {
+    float lanes[LANES] = {0};
+    if (count < LANES) {
+        memcpy(lanes, from, count * sizeof(float));
+        from = lanes;
+    }
+    EACH(p, PARTS) parts[p] = load(from + p * (WIDTH / 4));
+}
+
+INLINE void give(float *to, const vf *parts, int64_t count) {
+    float lanes[LANES];
+    EACH(p, PARTS) store(lanes + p * (WIDTH / 4), parts[p]);
+    memcpy(to, lanes, (count < LANES ? count : LANES) * sizeof(float));
+}
+
+/* One phase: rows (M, D) less their mean, by their deviation (eps 1e-5), times weight plus bias. */
+static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t m_count, float *out) {
+    const int64_t width = model_of(worker)->width;
+    for (int64_t m; (m = next_job(worker)) < m_count;) {
+        const float *row = x + m * width;
+        vf sums[PARTS], squares[PARTS], values[PARTS], weights[PARTS], biases[PARTS];
+        EACH(p, PARTS) sums[p] = squares[p] = (vf){0};
+        for (int64_t at = 0; at < width; at += LANES) {
+            take(values, row + at, width - at);
+            EACH(p, PARTS) sums[p] += values[p];
+        }
+        const float mean = sum_lanes(sums) / width;
+        for (int64_t at = 0; at < width; at += LANES) {
+            float apart[LANES] = {0};
+            take(values, row + at, width - at);
+            EACH(p, PARTS) values[p] -= mean;
+            give(apart, values, width - at);
+            take(values, apart, LANES);
+            EACH(p, PARTS) squares[p] += values[p] * values[p];
+        }
+        const float by = 1.0f / sqrtf(sum_lanes(squares) / width + 1e-5f);
+        for (int64_t at = 0; at < width; at += LANES) {
+            take(values, row + at, width - at);
+            take(weights, norm->weight + at, width - at);
+            take(biases, norm->bias + at, width - at);
+            EACH(p, PARTS) values[p] = (values[p] - mean) * by * weights[p] + biases[p];
+            give(out + m * width + at, values, width - at);
+        }
+    }
+    wait_for_all(worker);
+}
+
+/* ---- attention ---- */
+
+/* Places of a head's packed keys, in elements: position t, channel c; and of its values. */
+INLINE int64_t key_place(int64_t t, int64_t c, int64_t channels, int half) {
+    const int64_t block = t / LANES * channels * LANES + c / 2 * 2 * LANES, lane = t % LANES;
+    return block + (half ? lane * 2 + c % 2 : c % 2 * LANES + lane);
+}
+
+INLINE int64_t value_place(int64_t t, int64_t c, int64_t size, int half) {
+    const int64_t block = c / LANES * size * LANES + t / 2 * 2 * LANES, lane = c % LANES;
+    return block + (half ? lane * 2 + t % 2 : t % 2 * LANES + lane);
+}
+
+/* e^(s - max) of the first `count` of scores, zeros up to `size`; returns their sum. */
+static float soften(float *scores, int64_t count, int64_t size) {
+    vf top[PARTS], sums[PARTS];
+    const vf least = all(-INFINITY);
+    for (int64_t at = count; at < size; at++) scores[at] = -INFINITY;
+    EACH(p, PARTS) top[p] = least, sums[p] = (vf){0};
+    for (int64_t at = 0; at < size; at += LANES) EACH(p, PARTS) {
+        vf value = load(scores + at + p * (WIDTH / 4));
+        top[p] = (vf)(((vi)value & (value > top[p])) | ((vi)top[p] & ~(value > top[p])));
+    }
+    float lanes[LANES], most = -INFINITY;
+    EACH(p, PARTS) store(lanes + p * (WIDTH / 4), top[p]);
+    for (int i = 0; i < LANES; i++) most = lanes[i] > most ? lanes[i] : most;
+    for (int64_t at = 0; at < size; at += LANES) EACH(p, PARTS) {
+        vf *place = (vf *)(scores + at + p * (WIDTH / 4)), value = *place;
+        vf weight = (vf)((vi)exponential(value - most) & ~(value == least));
+        *place = weight;
+        sums[p] += weight;
+    }
+    return sum_lanes(sums);
+}
+
+/* Queries (K, C) of one head, `scale`d, over its first positions, `first` + the query's number + 1 of them or, where
+ * `step` is 0, `first`. */
+static void attend(int half, const float *query, int64_t query_row, int64_t count, int64_t channels, float scale,
+                   const char *keys, const char *values, int64_t size, int64_t first, int step, float *out,
+                   int64_t out_row, float *scratch) {
+    const int64_t filled = (channels + LANES - 1) / LANES * LANES, unit = half ? 2 : 4;
+    for (int64_t done = 0; done < count; done += QUERIES) {
+        const int64_t some = count - done < QUERIES ? count - done : QUERIES;
+        const int64_t last = step ? first + done + some : first, blocks = (last + LANES - 1) / LANES;
+        float *scaled = scratch, *scores = scaled + QUERIES * filled, *sums = scores + QUERIES * size;
+        float by[QUERIES];
+        memset(scaled, 0, some * filled * sizeof(float));
+        for (int64_t q = 0; q < some; q++)
+            for (int64_t c = 0; c < channels; c++)
+                scaled[q * filled + c] = query[(done + q) * query_row + c] * scale;
+        multiply(half, scaled, filled, some, keys, filled / 2, filled * LANES * unit, blocks, scores, size);
+        for (int64_t q = 0; q < some; q++)
+            by[q] = 1.0f / soften(scores + q * size, step ? first + done + q + 1 : first, blocks * LANES);
+        multiply(half, scores, size, some, values, (last + 1) / 2, size * LANES * unit, filled / LANES, sums, filled);
+        for (int64_t q = 0; q < some; q++)
+            for (int64_t c = 0; c < channels; c++) out[(done + q) * out_row + c] = sums[q * filled + c] * by[q];
+    }
+}
+
+/* One phase: the new keys and values of qkv (B K, 3 D) into the text's memory, and attention over it. */
+static void attend_text(Worker *worker, int64_t index, float *scratch) {
+    const Model *model = model_of(worker);
+    const Step *step = step_of(worker);
+    const int64_t heads = model->heads, channels = model->width / heads, row_size = step->wide_size;
+    const int64_t filled = (channels + LANES - 1) / LANES * LANES, size = step->text.size;
+    const float scale = 1.0f / sqrtf((float)channels);
+    for (int64_t job; (job = next_job(worker)) < step->rows * heads;) {
+        const int64_t row = job / heads, head = job % heads, length = step->lengths[row];
+        const int64_t place = index * step->text.layer + row * step->text.row + head * step->text.head;
+        char *keys = step->text.keys + place, *values = step->text.values + place;
+        const float *from = step->wide + row * step->fed * row_size + head * channels;
+        for (int64_t k = 0; k < step->fed; k++, from += row_size)
+            for (int64_t c = 0; c < channels; c++) {
+                const int64_t t = length + k;
+                put(keys, key_place(t, c, filled, model->half), from[model->width + c], model->half);
+                put(values, value_place(t, c, size, model->half), from[2 * model->width + c], model->half);
+            }
+        if ((length + step->fed) % 2) /* the pair's other half counts nothing, but a NaN times nothing is one */
+            for (int64_t c = 0; c < channels; c++)
+                put(values, value_place(length + step->fed, c, size, model->half), 0, model->half);
+        attend(model->half, step->wide + row * step->fed * row_size + head * channels, row_size, step->fed, channels,
+               scale, keys, values, size, length, 1, step->narrow + row * step->fed * model->width + head * channels,
+               model->width, scratch);
+    }
+    wait_for_all(worker);
+}
+
+/* One phase: queries (B K, D) in `wide` over the sound. */
+static void attend_sound(Worker *worker, int64_t index, float *scratch) {
+    const Model *model = model_of(worker);
+    const Step *step = step_of(worker);
+    const int64_t heads = model->heads, channels = model->width / heads;
+    const float scale = 1.0f / sqrtf((float)channels);
+    for (int64_t job; (job = next_job(worker)) < step->rows * heads;) {
+        const int64_t row = job / heads, head = job % heads, at = row * step->fed;
+        const int64_t place = index * step->sound.layer + row * step->sound.row + head * step->sound.head;
+        attend(model->half, step->wide + at * step->wide_size + head * channels, step->wide_size, step->fed, channels,
+               scale, step->sound.keys + place, step->sound.values + place, step->sound.size, step->heard, 0,
+               step->narrow + at * model->width + head * channels, model->width, scratch);
+    }
+    wait_for_all(worker);
+}
+
+/* ---- the step ---- */
+
+/* One phase: token and position. */
+static void embed(Worker *worker) {
+    const Model *model = model_of(worker);
+    const Step *step = step_of(worker);
+    for (int64_t m; (m = next_job(worker)) < step->rows * step->fed;) {
+        int64_t place = step->lengths[m / step->fed] + m % step->fed;
+        if (place >= model->places) place = model->places - 1;
+        const int64_t token = (int64_t)step->tokens[m] * model->width;
+        for (int64_t at = 0; at < model->width; at++)
+            step->x[m * model->width + at] = element(model->tokens, token + at, model->half) +
+                                             element(model->positions, place * model->width + at, model->half);
+    }
+    wait_for_all(worker);
+}
+
+static void work(void *given) {
+    Worker self = join(given), *worker = &self;
+    const Model *model = model_of(worker);
+    const Step *step = step_of(worker);
+    const int64_t rows = step->rows * step->fed, width = model->width, wide = step->wide_size;
+    float *scratch = step->scratch + self.me * step->scratch_size;
+    embed(worker);
+    for (int64_t index = 0; index < model->layers; index++) {
+        const Layer *layer = model->layer + index;
+        normalise(worker, &layer->before_text, step->x, rows, step->narrow);
+        linear(worker, &layer->qkv, step->narrow, rows, STORE, step->wide, wide, scratch);
+        attend_text(worker, index, scratch);
+        linear(worker, &layer->out, step->narrow, rows, ADD, step->x, width, scratch);
+        normalise(worker, &layer->before_sound, step->x, rows, step->narrow);
+        linear(worker, &layer->query, step->narrow, rows, STORE, step->wide, wide, scratch);
+        attend_sound(worker, index, scratch);
+        linear(worker, &layer->out_sound, step->narrow, rows, ADD, step->x, width, scratch);
+        normalise(worker, &layer->before_mlp, step->x, rows, step->narrow);
+        linear(worker, &layer->fc1, step->narrow, rows, GELU, step->wide, layer->fc1.outputs, scratch);
+        linear(worker, &layer->fc2, step->wide, rows, ADD, step->x, width, scratch);
+    }
+    normalise(worker, &model->norm, step->x, rows, step->narrow);
+    for (int64_t m; (m = next_job(worker)) < rows;)
+        for (int64_t at = m * width; at < (m + 1) * width; at++) put(step->out, at, step->narrow[at], model->half);
+}
+
+void literatim_step(const Model *model, const Step *step, const Pool *pool) {
+    Task task = {model, step};
+    together(pool, work, &task, step->jobs, PHASES * model->layers + 3);
+}
+
+/* ---- packing ---- */
+
+/* Rows of a matrix (N, K), `row` elements apart, as the columns of a packed one. */
+INLINE void pack_columns(const int half, const void *from, int64_t row, int64_t columns, int64_t inputs, void *to) {
+    const int64_t size = half ? 2 : 4, pair = 2 * size;
+    for (int64_t n = 0; n < columns; n += LANES)
+        for (int64_t k = 0; k < inputs; k += 2) {
+            const char *at = (const char *)from + (n * row + k) * size;
+            char *block = (char *)to + (n * inputs + k * LANES) * size;
+            for (int64_t lane = 0; lane < LANES && n + lane < columns; lane++)
+                if (half) memcpy(block + lane * pair, at + lane * row * size, pair);
+                else {
+                    memcpy(block + lane * size, at + lane * row * size, size);
+                    memcpy(block + (LANES + lane) * size, at + (lane * row + 1) * size, size);
+                }
+        }
+}
+
+/* Rows of a matrix (T, C), as the inputs of a packed one that has places for `size`; whole blocks of C. */
+INLINE void pack_inputs(const int half, const void *from, int64_t row, int64_t count, int64_t channels, int64_t size,
+                        void *to) {
+    for (int64_t c = 0; c < channels; c += LANES)
+        for (int64_t t = 0; t < count; t++)
+            for (int64_t lane = 0; lane < LANES; lane++) {
+                const int64_t place = c * size + t / 2 * 2 * LANES + (half ? lane * 2 + t % 2 : t % 2 * LANES + lane);
+                if (half) ((uint16_t *)to)[place] = ((const uint16_t *)from)[t * row + c + lane];
+                else ((float *)to)[place] = ((const float *)from)[t * row + c + lane];
+            }
+}
+
+/* Encoder states' keys and values (S, 2, H, Cp) of one layer into a row of the sound's memory. */
+void literatim_listen(int64_t half, const void *from, int64_t count, int64_t heads, int64_t filled, const Memory *sound,
+                      int64_t layer, int64_t row) {
+    const int64_t place = layer * sound->layer + row * sound->row, size = half ? 2 : 4;
+    for (int64_t head = 0; head < heads; head++) {
+        const char *keys = (const char *)from + head * filled * size, *values = keys + heads * filled * size;
+        char *to_keys = sound->keys + place + head * sound->head, *to_values = sound->values + place + head * sound->head;
+        if (half) {
+            pack_columns(1, keys, 2 * heads * filled, count, filled, to_keys);
+            pack_inputs(1, values, 2 * heads * filled, count, filled, sound->size, to_values);
+        } else {
+            pack_columns(0, keys, 2 * heads * filled, count, filled, to_keys);
+            pack_inputs(0, values, 2 * heads * filled, count, filled, sound->size, to_values);
+        }
+    }
+}
+
+/* A matrix (N, K) of torch's linear layer, packed; columns beyond N are left as they are. */
+void literatim_pack(int64_t half, const void *from, int64_t outputs, int64_t inputs, void *to) {
+    if (half) pack_columns(1, from, inputs, outputs, inputs, to);
+    else pack_columns(0, from, inputs, outputs, inputs, to);
+}

@@ -1,0 +1,200 @@
+"""The compiled kernels: which of them this processor can run, and how they are called."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from literatim.device.host import processor
+
+LANES = 16  # columns of a block of a packed matrix
+PHASES, MORE_PHASES = 11, 3  # of a layer of the decoder, each with a counter of jobs, and those without a layer
+CHOICE_PHASES = 3  # of the screen
+QUERIES = 12  # attended to at once
+PIECE = 48 * 4 * LANES  # floats of one job's piece of a linear layer
+CHOICE_PIECE = 4 * 4 * LANES  # and of the screen
+_LEVELS: tuple[tuple[str, set[str]], ...] = (
+    ("v4", {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}),
+    ("v3", {"avx2", "fma"}),
+    ("base", set()),
+)
+_FOLDER = Path(__file__).parent
+
+
+class Linear(ctypes.Structure):
+    """`Linear` of decoder.c."""
+
+    _fields_ = (
+        *(("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)),
+        *(("inputs", ctypes.c_int64), ("outputs", ctypes.c_int64)),
+    )
+
+
+class Norm(ctypes.Structure):
+    """`Norm` of decoder.c."""
+
+    _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p))
+
+
+class Layer(ctypes.Structure):
+    """`Layer` of decoder.c."""
+
+    _fields_ = (
+        *(("before_text", Norm), ("qkv", Linear), ("out", Linear)),
+        *(("before_sound", Norm), ("query", Linear), ("out_sound", Linear)),
+        *(("before_mlp", Norm), ("fc1", Linear), ("fc2", Linear)),
+    )
+
+
+class Model(ctypes.Structure):
+    """`Model` of decoder.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("width", "heads", "layers", "half", "places")),
+        *(("tokens", ctypes.c_void_p), ("positions", ctypes.c_void_p), ("layer", ctypes.POINTER(Layer))),
+        ("norm", Norm),
+    )
+
+
+class Memory(ctypes.Structure):
+    """`Memory` of decoder.c."""
+
+    _fields_ = (
+        *(("keys", ctypes.c_void_p), ("values", ctypes.c_void_p)),
+        *((name, ctypes.c_int64) for name in ("layer", "row", "head", "size")),
+    )
+
+
+class Step(ctypes.Structure):
+    """`Step` of decoder.c."""
+
+    _fields_ = (
+        *(("tokens", ctypes.c_void_p), ("lengths", ctypes.c_void_p)),
+        *((name, ctypes.c_int64) for name in ("rows", "fed", "heard")),
+        *(("text", Memory), ("sound", Memory)),
+        *((name, ctypes.c_void_p) for name in ("x", "wide", "narrow", "scratch")),
+        *(("scratch_size", ctypes.c_int64), ("wide_size", ctypes.c_int64)),
+        *(("jobs", ctypes.c_void_p), ("out", ctypes.c_void_p)),
+    )
+
+
+class Pool(ctypes.Structure):
+    """`Pool` of common.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("parallel", "thread", "count")),
+        ("most", ctypes.c_int64),
+    )
+
+
+class Screen(ctypes.Structure):
+    """`Screen` of screen.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("codes", "scales", "offsets", "weight", "rest")),
+        *((name, ctypes.c_int64) for name in ("inputs", "text", "ids", "half")),
+        *((name, ctypes.c_float) for name in ("error", "norm")),
+    )
+
+
+class Choice(ctypes.Structure):
+    """`Choice` of screen.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("hidden", "allowed", "out")),
+        ("rows", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("codes", "scales", "bounds", "tops", "scratch", "jobs")),
+    )
+
+
+@dataclass(frozen=True)
+class Library:
+    """The kernels built for one level of processors.
+
+    `step`, `listen` and `pack` are the functions of decoder.c; `choose` is that of screen.c, which v4 alone has.
+    """
+
+    level: str
+    step: Callable[..., None]
+    listen: Callable[..., None]
+    pack: Callable[..., None]
+    choose: Callable[..., None] | None
+    _pool: Pool
+
+    def pool(self) -> Pool:
+        """The threads that torch runs on, as many as it uses now."""
+        self._pool.most = torch.get_num_threads()
+        return self._pool
+
+
+def find() -> Library | None:
+    """The fastest kernels that were built and that this processor runs; None where there are none, or none are wanted.
+
+    The variable LITERATIM_KERNELS names the level to use: v4 (AVX-512), v3 (AVX2), base, or `none`.
+    """
+    return _find(os.environ.get("LITERATIM_KERNELS", ""))
+
+
+@functools.cache
+def _find(wanted: str) -> Library | None:
+    able = processor().flags
+    for level, needed in _LEVELS:
+        file = next(iter(sorted(_FOLDER.glob(f"_{level}.*"))), None)
+        if file is not None and needed <= able and wanted in {"", level}:
+            return _load(file, level)
+    return None
+
+
+def _load(file: Path, level: str) -> Library:
+    library = ctypes.CDLL(str(file))
+    number, pointer = ctypes.c_int64, ctypes.c_void_p
+    pool, memory = ctypes.POINTER(Pool), ctypes.POINTER(Memory)
+    library.literatim_step.argtypes = [ctypes.POINTER(Model), ctypes.POINTER(Step), pool]
+    library.literatim_listen.argtypes = [number, pointer, number, number, number, memory, number, number]
+    library.literatim_pack.argtypes = [number, pointer, number, number, pointer]
+    choose = getattr(library, "literatim_choose", None)
+    if choose is not None:
+        choose.argtypes = [ctypes.POINTER(Screen), ctypes.POINTER(Choice), pool]
+    for function in (library.literatim_step, library.literatim_listen, library.literatim_pack):
+        function.restype = None
+    return Library(level, library.literatim_step, library.literatim_listen, library.literatim_pack, choose, _pool())
+
+
+def _pool() -> Pool:
+    """By the OpenMP library that torch runs on; empty, for one thread, where it has not gcc's names."""
+    for path in _openmp():
+        try:
+            found: Any = ctypes.CDLL(path)
+            functions = (found.GOMP_parallel, found.omp_get_thread_num, found.omp_get_num_threads)
+        except (OSError, AttributeError):
+            continue
+        return Pool(*(ctypes.cast(function, ctypes.c_void_p).value for function in functions), 1)
+    return Pool(None, None, None, 1)
+
+
+def _openmp() -> list[str]:
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return [str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("*omp*"))]
+    names = {line.split()[-1] for line in maps.read_text(encoding="utf-8", errors="replace").splitlines()}
+    return sorted(name for name in names if "omp" in Path(name).name and ".so" in name)
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Memory of the CPU, in large pages where the system has them: much of it is read in each step."""
+    count = 1
+    for size in shape:
+        count *= size
+    held = mmap.mmap(-1, max(1, count * dtype.itemsize))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        held.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(held, dtype=dtype, count=count).view(shape)
