@@ -9,6 +9,7 @@ from typing import Any
 
 from literatim.bench.speed_report import heading, tables
 from literatim.bench.table import Table
+from literatim.provenance.facts import STYLE, facts
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c1c1c; --quiet: #5a5a5a; --line: #d8d8d8; --ours: #fbeee9; }
@@ -31,8 +32,6 @@ figure { margin: 1rem 0; } figure svg { width: 100%; max-width: 46rem; height: a
 figure svg text { fill: var(--text) !important; }
 figure svg [style*="fill: #ffffff"] { fill: none !important; }
 figure svg [style*="stroke: #000000"] { stroke: var(--text) !important; }
-dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .2rem 1rem; font-size: .875rem; }
-dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
@@ -42,15 +41,15 @@ def page(report: Mapping[str, Any], svg: str | None) -> str:
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Speed: {title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
+        f"<title>Speed: {title}</title>\n<style>{_STYLE}{STYLE}</style>\n</head>\n<body>",
         f"<h1>Speed: {title}</h1>",
         f'<p class="note">Made by <code>literatim bench speed</code>, {escape(report["environment"]["date"])}.</p>',
         *_figure(svg, title),
     ]
     for table in tables(report):
         parts += _table(table)
-    parts += _facts("Settings", report["settings"])
-    parts += _facts("Environment", report["environment"])
+    parts += facts("Settings", report["settings"])
+    parts += facts("Environment", report["environment"])
     return "\n".join([*parts, "</body>\n</html>\n"])
 
 
@@ -86,19 +85,3 @@ def _linked(note: str) -> str:
     if found is None:
         return escape(note)
     return f'{escape(found[1])}<a href="{escape(found[2])}">{escape(found[2])}</a>'
-
-
-def _facts(title: str, values: Mapping[str, Any]) -> Iterator[str]:
-    yield f"<h2>{escape(title)}</h2>\n<dl>"
-    for name, value in values.items():
-        yield f"<dt>{escape(name)}</dt><dd>{escape(_shown(value))}</dd>"
-    yield "</dl>"
-
-
-def _shown(value: Any) -> str:
-    """Nested values in one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_shown, value))
-    return "not known" if value is None else str(value)
