@@ -137,9 +137,9 @@ class Library:
 
 
 def find() -> Library | None:
-    """The fastest kernels that were built and that this processor runs; None where there are none, or none are wanted.
+    """The fastest kernels that were built and that this processor runs; None where there are none.
 
-    The variable LITERATIM_KERNELS names the level to use: v4 (AVX-512), v3 (AVX2), base, or `none`.
+    The variable LITERATIM_KERNELS names the level to use: v4 (AVX-512), v3 (AVX2), base, or none of them.
     """
     return _find(os.environ.get("LITERATIM_KERNELS", ""))
 

@@ -50,7 +50,7 @@ class Steps(Protocol):
         ...
 
     def __call__(self, tokens: Tensor, lengths: Tensor, cache: Any, limit: int, /) -> Any:
-        """Hidden states (B, K, D) of `tokens` (B, K) after each row's first `lengths` (B,); `limit` bounds their sum."""
+        """Hidden states (B, K, D) of `tokens` (B, K) after `lengths` (B,) of each row; `limit` bounds their sum."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
