@@ -11,6 +11,7 @@ import pytest
 
 from literatim.bench import compare, compare_speed, compare_wer, wer
 from literatim.errors import OptionError
+from literatim.provenance.differences import differences
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "benchmarks"
 
@@ -116,7 +117,7 @@ def test_what_was_made_differently_is_said() -> None:
     assert "The machines differ" in shown
     same = compare_speed.speed_table(compare_speed.compare_speed(first, first)).plain()
     assert "differ" not in same
-    assert compare.differences(first, _speed()) == {}  # names that one of them does not have
+    assert differences(first, _speed()) == {}  # names that one of them does not have
 
 
 def _entry(name: str, words: str, heard: str, language: str = "en", **other: Any) -> dict[str, Any]:

@@ -1,25 +1,14 @@
-"""Two reports of one kind beside each other: read them, and say in what they were made differently."""
+"""Two reports of one kind beside each other: read them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from literatim.errors import OptionError
 
 KINDS = ("speed", "wer")
-# groups of what a report was made with, by the first part of a dotted name; anything else is software
-_GROUPS = {
-    "machine": (
-        *("cpu", "cpu_model", "cpu_features", "cores", "cores_usable", "ram_gib", "os", "device", "device_name"),
-        *("versions.driver", "versions.toolkit"),
-    ),
-    "model": ("model", "weights", "shape", "model_files"),
-    "code": ("commit", "packages.literatim"),
-}
-_IGNORED = ("date", "dtypes")  # differ by what was measured, which the rows show
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -42,62 +31,3 @@ def same_kind(a: dict[str, Any], b: dict[str, Any]) -> str:
     if a["kind"] != b["kind"]:
         raise OptionError(f"a {a['kind']} report and a {b['kind']} report cannot be compared")
     return str(a["kind"])
-
-
-def differences(a: dict[str, Any], b: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
-    """What the reports were made with and differs: {machine, software, settings, model, code: {name: [a's, b's]}}.
-
-    A name that one report does not have at all, as an older one, is not compared.
-    """
-    found: dict[str, dict[str, list[Any]]] = {}
-    theirs = dict(_made_with(b))
-    for (group, name), value in dict(_made_with(a)).items():
-        other = theirs.get((group, name), value)
-        if other != value:
-            found.setdefault(group, {})[name] = [value, other]
-    return found
-
-
-def sentences(found: dict[str, dict[str, list[Any]]]) -> list[str]:
-    """One for each group that differs."""
-    pairs = {
-        group: [f"{name} {_brief(mine)} / {_brief(theirs)}" for name, (mine, theirs) in names.items()]
-        for group, names in found.items()
-    }
-    return [f"differs in {group}: {'; '.join(items)}" for group, items in pairs.items()]
-
-
-def _made_with(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
-    """((group, dotted name), value) of the environment, the settings and the model."""
-    environment = dict(report.get("environment") or {})
-    weights = environment.pop("model", None)
-    if weights:
-        yield ("model", "sha256"), weights.get("sha256")
-    for name in ("model", "weights", "shape", "device", "dtype"):
-        if name in report:
-            yield (_group(name), name), report[name]
-    for name, value in _flat(environment):
-        if name.split(".")[0] not in _IGNORED:
-            yield (_group(name), name), value
-    for name, value in _flat(report.get("settings") or {}):
-        yield ("settings", name), value
-
-
-def _group(name: str) -> str:
-    for group, names in _GROUPS.items():
-        if name in names or name.split(".", maxsplit=1)[0] in names:
-            return group
-    return "settings" if name == "dtype" else "software"
-
-
-def _flat(found: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in found.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _brief(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from literatim.bench import compare, stats
+from literatim.bench import stats
 from literatim.bench.table import Table
 from literatim.errors import OptionError
+from literatim.provenance.differences import differences, sentences
 
 FEWEST_TURNS = 3  # below that, draws of the times say nothing about their spread
 Key = tuple[str, str, str, int, int]
@@ -27,7 +28,7 @@ def compare_speed(a: dict[str, Any], b: dict[str, Any], *, limit: float | None =
     return {
         "schema": 1,
         "kind": "compare speed",
-        "differences": compare.differences(a, b),
+        "differences": differences(a, b),
         "rows": rows,
         "above": [] if limit is None else _above(rows, limit),
         "only_in_a": [_title(key) for key in mine if key not in theirs],
@@ -56,7 +57,7 @@ def speed_table(found: dict[str, Any]) -> Table:
     notes = [
         "A ms, B ms: medians of the time of a whole batch. B/A: the ratio of the medians; below 1, B is faster.",
         f"interval: 95 % of 1000 draws of the turns of A and of B with replacement; none below {FEWEST_TURNS} turns.",
-        *compare.sentences(found["differences"]),
+        *sentences(found["differences"]),
         *(
             f"only in {name[-1].upper()}: {'; '.join(found[name])}"
             for name in ("only_in_a", "only_in_b")

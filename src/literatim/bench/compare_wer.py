@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from literatim.bench import compare, stats
+from literatim.bench import stats
 from literatim.bench.table import Table, percent
 from literatim.bench.wer import MOST_NORMALISED, NORMALIZERS
 from literatim.bench.wer_report import rate_of, span
 from literatim.errors import OptionError
+from literatim.provenance.differences import differences, sentences
 
 Entry = dict[str, Any]
 Rows = npt.NDArray[Any]
@@ -36,7 +37,7 @@ def compare_wer(
     return {
         "schema": 1,
         "kind": "compare wer",
-        "differences": compare.differences(a, b),
+        "differences": differences(a, b),
         "recordings": len(shared),
         "only_in_a": len(mine) - len(shared),
         "only_in_b": len(theirs) - len(shared),
@@ -64,7 +65,7 @@ def wer_tables(found: dict[str, Any]) -> list[Table]:
     notes = [
         "B - A: below 0, B makes fewer errors. interval: 95 % of 1000 draws of the recordings with replacement, what A "
         "and B heard of one together; where 0 lies in it, the recordings do not show a difference.",
-        *compare.sentences(found["differences"]),
+        *sentences(found["differences"]),
     ]
     if found["only_in_a"] or found["only_in_b"]:
         notes.append(f"not compared: {found['only_in_a']} recordings only in A, {found['only_in_b']} only in B")

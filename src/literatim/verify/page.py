@@ -17,6 +17,7 @@ _SAID = {PASS: "as it should be", WARN: "as it should be, with remarks", FAIL: "
 _PLACES = ("place", "operation", "calls", "own error", "CPU's", "ratio", "left to itself", "grade", "expected", "")
 _LEGEND = (
     ("pass", "own error of a place, given the reference's inputs"),
+    ("warn", "the same, with a remark"),
     ("fail", "the same, beyond what is expected"),
     ("through", "error when the device is left to itself"),
     ("floor", "the CPU's own error in this dtype"),

@@ -17,7 +17,7 @@ code { font-size: .92em; overflow-wrap: anywhere; }
 .verdict.fail b { background: var(--fail); }
 .reason { margin: .4rem 0; max-width: 60rem; }
 .note, figcaption, summary { color: var(--quiet); font-size: .875rem; max-width: 60rem; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { vertical-align: bottom; } .t { text-align: left; }
@@ -27,7 +27,8 @@ tr.fail td:last-child { color: var(--fail); font-weight: 600; } tr.warn td:last-
 figure { margin: 1rem 0; } figcaption { margin-top: .4rem; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .legend i { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%; margin-right: .35rem; }
-.legend .pass { background: var(--pass); } .legend .fail { background: var(--fail); }
+.legend .pass { background: var(--pass); } .legend .warn { background: var(--warn); }
+.legend .fail { background: var(--fail); }
 .legend .through, .legend .floor { border-radius: 0; height: .15rem; vertical-align: middle; }
 .legend .through { background: var(--through); } .legend .floor { background: var(--quiet); }
 svg { display: block; } svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
