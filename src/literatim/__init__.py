@@ -26,13 +26,14 @@ from literatim.errors import (
     ModelNotFound,
     OptionError,
 )
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions
+from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, VerifyOptions
 from literatim.types import Segment, Speculation, Transcript, Word
 
 if TYPE_CHECKING:
     from literatim.api import Outcome, Recognizer, load
     from literatim.device import DeviceWarning
     from literatim.fleet import Fleet
+    from literatim.verify.run import verify
 
 __version__ = "0.1.0"
 _LAZY = {
@@ -67,14 +68,18 @@ __all__ = [
     "Speculation",
     "TranscribeOptions",
     "Transcript",
+    "VerifyOptions",
     "Word",
     "__version__",
     "load",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is first asked for."""
+    if name == "verify":  # the package, which can be called
+        return import_module("literatim.verify")
     if name not in _LAZY:
         raise AttributeError(f"module 'literatim' has no attribute {name!r}")
     from literatim.device import import_torch

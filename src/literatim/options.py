@@ -15,6 +15,7 @@ TASKS = ("transcribe", "translate")
 OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
+GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
 
 Options = TypeVar("Options")
 
@@ -26,9 +27,10 @@ def option(
     choices: tuple[str, ...] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    flag: bool = False,
 ) -> Any:
-    """A dataclass field that carries what the command line and the checks need."""
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    """A dataclass field that carries what the command line and the checks need; a `flag` is given without a value."""
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "flag": flag}
     return field(default=default, metadata=metadata)
 
 
@@ -92,6 +94,44 @@ class LoadOptions:
         "highest: TF32, HF32 and reduced sums off",
         choices=PRECISIONS,
     )
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What is verified, against what, and what is granted to the device."""
+
+    device: str = option("auto", "auto, cpu, cuda, npu, mps or xpu, with an index as in cuda:1")
+    dtype: str = option("auto", "numbers of the weights; auto: float32 on cpu, float16 on cuda and npu", choices=DTYPES)
+    precision: str = option(
+        "default",
+        "how float32 is multiplied; default: as the backend does (on cuda convolutions in TF32, on npu in HF32), "
+        "highest: TF32, HF32 and reduced sums off",
+        choices=PRECISIONS,
+    )
+    batch: int = option(3, "windows of sound that are decoded together", minimum=1, maximum=64)
+    steps: int = option(
+        10, "steps of decoding whose every operation is compared; all tokens are in any case", minimum=1
+    )
+    against: str = option(
+        "auto",
+        "on the CPU the device is its own noise floor, so that transformers is asked as well (extra verify); self: it "
+        "is not; transformers: on every device",
+        choices=("auto", "transformers", "self"),
+    )
+    expect: str | None = option(
+        None, "error that is granted, by the format it is of (default: by dtype and device)", choices=GRADES
+    )
+    rule: str = option(
+        "floor",
+        "floor: each operation's error is held against the CPU's in the same dtype; 1pct: probabilities within 1 % and "
+        "the same tokens, as the published ports ask",
+        choices=("floor", "1pct"),
+    )
+    strict_device: bool = option(
+        False, "an operation that the device lacks is an error, never done by the CPU instead", flag=True
+    )
+    golden: str | None = option(None, "folder with a reference that was made before, here or elsewhere")
+    save_golden: str | None = option(None, "folder to write the reference to")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ def chosen(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Command], Command]:
     spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+    if metadata["flag"]:
+        return click.option(*spellings, name, is_flag=True, default=default, help=metadata["help"])
     shown = {"show_default": default is not None, "default": default, "help": metadata["help"]}
     return click.option(*spellings, name, type=_type(hint, metadata["choices"]), **shown)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     ),
     "bench": ("literatim.cli.bench", "Measure speed and word error rate."),
     "draft": ("literatim.cli.draft", "Make and measure drafts for speculative decoding."),
+    "verify": ("literatim.cli.verify", "Prove a device right, or show what is wrong with it."),
     "doctor": ("literatim.cli.doctor", "Say what is missing here, and what mends it."),
 }
 COULD_NOT_RUN = 2

@@ -8,13 +8,14 @@ from dataclasses import fields
 
 import click
 
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions
+from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, VerifyOptions
 
 TITLES = {
     TranscribeOptions: "Transcribing",
     AudioOptions: "Audio",
     LoadOptions: "Loading",
     HubOptions: "Finding models",
+    VerifyOptions: "Verifying",
 }
 
 

@@ -11,6 +11,7 @@ from literatim.device.memory import Memory, host_memory, memory, reset_host_peak
 from literatim.device.precision import precision, precision_flags
 from literatim.device.shapes import bucket
 from literatim.device.start import import_torch
+from literatim.device.strict import forbid_fallbacks
 from literatim.device.timing import Stopwatch, synchronize
 from literatim.device.why import DeviceWarning, remarks, why_not
 
@@ -24,6 +25,7 @@ __all__ = [
     "bucket",
     "dtype_of",
     "dtypes",
+    "forbid_fallbacks",
     "graphs",
     "host_memory",
     "import_torch",

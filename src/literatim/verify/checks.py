@@ -10,11 +10,14 @@ from torch import Tensor
 
 from literatim.errors import DeviceError
 from literatim.verify.deviation import UNIT, exact, measure
-from literatim.verify.golden import ALL, PLAIN, Choice, Entry, Golden, sample
+from literatim.verify.figures import lattice
+from literatim.verify.golden import ALL, OUTPUT_ROWS, PLAIN, Choice, Entry, Golden, sample
 from literatim.verify.passes import COARSE
-from literatim.verify.sites import LOGITS, is_choice, values_of_choice
+from literatim.verify.sites import is_choice, is_output, values_of_choice
 from literatim.verify.types import Call, Deviation
 from literatim.verify.watch import WRITES, Seen, in_place, results
+
+SUSPICIOUS = 16  # times the floor: from there on it is worth knowing whether the values lie on a coarser grid
 
 
 class Chosen:
@@ -44,10 +47,9 @@ class _Check:
             )
         return entries
 
-    def _note(self, entry: Entry, deviation: Deviation) -> None:
-        self.calls[entry.key] = Call(
-            entry.index, entry.site, entry.op, entry.stage, entry.shape, entry.dtype, deviation
-        )
+    def _note(self, entry: Entry, deviation: Deviation, plain: float = 0.0, grid: str | None = None) -> None:
+        place = (entry.index, entry.site, entry.op, entry.stage, entry.shape, entry.dtype)
+        self.calls[entry.key] = Call(*place, deviation, plain, grid)
 
 
 class Through(_Check):
@@ -56,7 +58,7 @@ class Through(_Check):
     def __init__(self, golden: Golden, floor: str = PLAIN) -> None:
         super().__init__(golden, floor)
         self.chosen: list[Chosen] = []
-        self.logits: list[tuple[Tensor, Tensor]] = []  # (B, V) of the device and of the truth
+        self.outputs: dict[str, Tensor] = {}  # as `Golden.outputs`, by the entry's key
 
     def __call__(self, seen: Seen, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make the call and compare some rows of its result."""
@@ -70,8 +72,8 @@ class Through(_Check):
                 continue
             unit = UNIT[getattr(torch, entry.dtype)]
             self._note(entry, measure(got, truth, self._golden.through_floor[self._floor, entry.key], unit))
-            if seen.site == LOGITS and seen.op == "linear":
-                self.logits.append((got, truth))
+            if is_output(seen.site, seen.op):
+                self.outputs[entry.key] = sample(result, OUTPUT_ROWS).cpu()
         if not is_choice(seen.op):
             return out
         choice = self._golden.choices[len(self.chosen)]
@@ -97,7 +99,10 @@ class Own(_Check):
             else:
                 name = ALL if entry.op in COARSE[self._floor] else PLAIN
                 unit = UNIT[result.dtype] if name == PLAIN else 2.0**-11
-                self._note(entry, measure(host, expected, self._golden.own_floor[name, entry.key], unit))
+                found_here = measure(host, expected, self._golden.own_floor[name, entry.key], unit)
+                plain = self._golden.own_floor[PLAIN, entry.key].error
+                coarse = found_here.error > SUSPICIOUS * max(plain, UNIT[result.dtype])
+                self._note(entry, found_here, plain, lattice(host, expected) if coarse else None)
             _put(seen.op, args, result, host, expected.to(result.dtype))
         if not is_choice(seen.op):
             return out

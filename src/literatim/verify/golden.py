@@ -20,6 +20,7 @@ FORMAT, VERSION = "literatim golden", 1
 INDEX, VALUES = "golden.json", "values.safetensors"
 PLAIN, CONV, ALL = FLOORS = ("plain", "conv", "all")
 TOP = 16  # likeliest tokens whose scores are kept at each choice
+OUTPUT_ROWS = 400  # of the encoder's output, and of logits, that are kept whole
 ROWS = 48  # rows of each result that are kept from the run left to itself
 
 
@@ -68,7 +69,8 @@ class Golden:
 
     Both by `Entry.key`, `through` in sampled rows (`sample`). The floors are the CPU's own errors in the dtype by the
     name of the floor: `plain`, and for float32 `conv` and `all`, in which convolutions or all products have factors of
-    ten bits, as in TF32 and HF32. `own_floor` has a second one, `all`, for products alone.
+    ten bits, as in TF32 and HF32. `own_floor` has a second one, `all`, for products alone. `outputs` has what leaves
+    the encoder, in sampled rows, and the logits: `truth/KEY` and `FLOOR/KEY`.
     """
 
     about: dict[str, Any]
@@ -80,6 +82,7 @@ class Golden:
     through: dict[str, Tensor] = field(default_factory=dict)
     through_floor: Floors = field(default_factory=dict)
     choices: list[Choice] = field(default_factory=list)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
 
     def by_index(self) -> dict[int, list[Entry]]:
         """Entries by the call they belong to."""
@@ -105,7 +108,7 @@ class Golden:
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         found = [(f"clip.{at}", clip.features) for at, clip in enumerate(self.clips)]
-        for name, values in (("own", self.own), ("through", self.through)):
+        for name, values in (("own", self.own), ("through", self.through), ("outputs", self.outputs)):
             found += [(f"{name}/{key}", value) for key, value in values.items()]
         for name, floors in (("own_floor", self.own_floor), ("through_floor", self.through_floor)):
             for (floor, key), item in floors.items():
@@ -124,7 +127,7 @@ class Golden:
             raise ModelFormatError(
                 f"{folder / VALUES} cannot be read ({error}); make the golden folder again"
             ) from error
-        groups: dict[str, dict[str, Tensor]] = {"own": {}, "through": {}}
+        groups: dict[str, dict[str, Tensor]] = {"own": {}, "through": {}, "outputs": {}}
         spreads: dict[str, dict[tuple[str, str], dict[str, Tensor]]] = {"own_floor": {}, "through_floor": {}}
         for name, value in values.items():
             group, _, rest = name.partition("/")
@@ -152,6 +155,7 @@ class Golden:
             groups["through"],
             {key: Spread.from_tensors(found) for key, found in spreads["through_floor"].items()},
             choices,
+            groups["outputs"],
         )
 
 

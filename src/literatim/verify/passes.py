@@ -11,8 +11,8 @@ from torch import Tensor
 
 from literatim.verify.deviation import spread
 from literatim.verify.faults import to_hf32
-from literatim.verify.golden import ALL, CONV, PLAIN, TOP, Choice, Entry, Golden, sample
-from literatim.verify.sites import is_choice, values_of_choice
+from literatim.verify.golden import ALL, CONV, OUTPUT_ROWS, PLAIN, TOP, Choice, Entry, Golden, sample
+from literatim.verify.sites import is_choice, is_output, values_of_choice
 from literatim.verify.watch import WRITES, Seen, in_place, mapped, results, tensors
 
 Keep = Callable[[str], bool]
@@ -69,6 +69,8 @@ class Truth:
         if self._keep(seen.stage):
             for item, result in enumerate(results(seen.op, args, out)):
                 self._golden.through[f"{seen.index}.{item}"] = sample(result).clone()
+                if is_output(seen.site, seen.op):
+                    self._golden.outputs[f"truth/{seen.index}.{item}"] = sample(result, OUTPUT_ROWS).clone()
         return out
 
     def _choose(self, seen: Seen, scores: Tensor, chosen: Tensor) -> None:
@@ -93,6 +95,8 @@ class Floor:
             for item, result in enumerate(results(seen.op, args, out)):
                 key = f"{seen.index}.{item}"
                 self._golden.through_floor[self._name, key] = spread(sample(result), self._golden.through[key])
+                if is_output(seen.site, seen.op):
+                    self._golden.outputs[f"{self._name}/{key}"] = sample(result, OUTPUT_ROWS).float()
         if not is_choice(seen.op):
             return out
         choice = self._golden.choices[self._choices]

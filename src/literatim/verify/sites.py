@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from literatim.models.whisper import Whisper
 from literatim.verify.watch import WRITES, tensors
 
-INPUT, MASK, POSITIONS = "encoder.input", "decoder.mask", "decoder.positions"
+INPUT, ENCODED, MASK, POSITIONS = "encoder.input", "encoder.norm", "decoder.mask", "decoder.positions"
 ROWS, LOGITS, RULES, CHOICE, CACHE = (
     "decoder.rows",
     "decoder.logits",
@@ -68,7 +68,7 @@ class WhisperSites:
             return CACHE if op == WRITES else ROWS
         if at in {LOGITS, RULES, CHOICE}:
             return self._after_logits(op)
-        if at == "encoder.norm":
+        if at == ENCODED:
             return CACHE
         if at in {INPUT, "encoder.positions"}:
             return at
@@ -89,6 +89,11 @@ class WhisperSites:
         elif self._at == LOGITS and op not in {"float", "to"}:
             self._at = RULES
         return CACHE if op == WRITES else self._at
+
+
+def is_output(site: str, op: str) -> bool:
+    """Whether a call gives what leaves the encoder, or the logits."""
+    return site == ENCODED or (site == LOGITS and op == "linear")
 
 
 def is_choice(op: str) -> bool:

@@ -57,16 +57,21 @@ class Said:
 class WhisperSubject:
     """A Whisper with the engine that runs it."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device, *, wide: bool = False) -> None:
-        """`wide`: hold the weights of `dtype` in float64, for the truth; on the CPU alone."""
+    def __init__(
+        self, folder: Path, dtype: torch.dtype, device: torch.device, *, wide: bool = False, own_way: bool = False
+    ) -> None:
+        """`wide`: hold the weights of `dtype` in float64, for the truth; `own_way`: as transcription runs on a CPU.
+
+        Both are for the CPU, which otherwise takes the way of accelerators.
+        """
         self.folder, self.device, self.dtype = folder, device, dtype
         self._found = read_folder(folder)
         model = load_whisper(folder, dtype, device)
-        if device == CPU:
+        if device == CPU and not own_way:
             model.to(torch.float64 if wide else dtype)  # float16 is loaded in float32 there
         self.model: Whisper = model
         self.tokenizer = WhisperTokenizer.from_folder(folder, self._found.generation_config, self._found.config)
-        with Pretend() if device == CPU else nullcontext():
+        with Pretend() if device == CPU and not own_way else nullcontext():
             self.engine = Engine(model, self.tokenizer, self._found.generation_config)
 
     @property
@@ -74,7 +79,12 @@ class WhisperSubject:
         """The network's shape."""
         return self.model.config
 
-    def work(self, clips: list[Clip], mark: Mark) -> list[Said]:
+    @property
+    def timestamps(self) -> bool:
+        """Whether the model writes times."""
+        return self.tokenizer.timestamp_begin != self.tokenizer.timestamp_end
+
+    def work(self, clips: list[Clip], mark: Mark = _nobody) -> list[Said]:
         """Hear and write all clips as one batch, as transcription does: encoder, language, prompts, then steps."""
         engine = self.engine
         everyone = tuple(range(len(clips)))
@@ -84,7 +94,7 @@ class WhisperSubject:
         if self.tokenizer.languages:
             engine.languages(len(clips))
         mark("prompt", everyone)
-        options = TranscribeOptions(without_timestamps=self.tokenizer.timestamp_begin == self.tokenizer.timestamp_end)
+        options = TranscribeOptions(without_timestamps=not self.timestamps)
         batch = engine.batch(engine.rules(options))
         requests = [engine.request(clip.prompt, clip.most, owner=at) for at, clip in enumerate(clips)]
         said: dict[int, tuple[int, ...]] = {}

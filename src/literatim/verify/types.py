@@ -46,7 +46,9 @@ class Deviation:
 class Call:
     """One operation of a run: its place in the order of all, its module, and what came out of it.
 
-    `stage` is where in the work it was: `encoder`, `listen`, `prompt`, `step 1`, ...
+    `stage` is where in the work it was: `encoder`, `language`, `prompt`, `step 1`, ... `plain` is the floor without
+    shortened factors, where `deviation` was held against one with them; `grid` is `figures.lattice` of a suspicious
+    result.
     """
 
     index: int
@@ -56,6 +58,8 @@ class Call:
     shape: tuple[int, ...]
     dtype: str
     deviation: Deviation
+    plain: float = 0.0
+    grid: str | None = None
 
 
 @dataclass(frozen=True)

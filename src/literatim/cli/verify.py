@@ -1,0 +1,71 @@
+"""`literatim verify`: whether a device computes what it should for a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from literatim import device as devices
+from literatim.cli.flags import chosen, flags
+from literatim.options import HubOptions, VerifyOptions
+
+if TYPE_CHECKING:
+    from literatim.verify.types import Report
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--audio", multiple=True, help="Recording, of which the first window counts; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report.json and report.html.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
+@flags(VerifyOptions, HubOptions)
+def verify(model: str | None, audio: tuple[str, ...], out: Path | None, as_json: bool, **values: Any) -> None:
+    """Prove a device right for MODEL, or show the first operation that is wrong.
+
+    Another process makes the reference, in float64 and in the same dtype on the CPU. The device then runs the same
+    windows twice: left to itself, and with the reference's inputs at every operation, so that each one's own error
+    shows. Exit code 0: as it should be, with or without warnings; 1: it is not; 2: it could not be run.
+    """
+    devices.import_torch()
+    from literatim.verify import report as reports
+    from literatim.verify import run
+
+    how = {**chosen(VerifyOptions, values), **chosen(HubOptions, values)}
+    report = run.verify(model, audio=audio, **how)
+    _show(report)
+    if out is not None:
+        reports.save(report, out)
+        click.echo(f"wrote {out}", err=True)
+    if as_json:
+        click.echo(json.dumps(reports.to_dict(report), allow_nan=False))
+    raise click.exceptions.Exit(report.verdict.exit_code)
+
+
+def _show(report: Report) -> None:
+    """The verdict and what it rests on, on standard error."""
+    found = report.verdict
+    for line in _lines(report):
+        click.echo(line, err=True)
+    for suspect in found.suspects:
+        click.echo(f"  suspect: {suspect.module} ({suspect.op}): {suspect.evidence}", err=True)
+    said = {suspect.evidence for suspect in found.suspects}
+    for reason in found.reasons:
+        if not any(evidence in reason for evidence in said):
+            click.echo(f"  {reason}", err=True)
+    click.echo(f"{report.model} on {report.device}, {report.dtype}: {found.status}")
+
+
+def _lines(report: Report) -> Iterator[str]:
+    worst = max(report.modules, key=lambda item: item.ratio)
+    calls = sum(item.calls for item in report.modules)
+    yield f"{len(report.modules)} places, {calls} operations"
+    yield f"the worst is {worst.name}: {worst.ratio:.2g} times the CPU's error"
+    for item in report.end_to_end:
+        same = sum(token.same for token in item.tokens)
+        cosine, largest = item.logits["raw"]["cosine"], item.logits["raw"]["max_abs"]
+        figures = f"logits cosine {cosine:.8f}, largest difference {largest:.2g}"
+        yield f"against {item.against}: {figures}; the same tokens in {same} of {len(item.tokens)} clips"

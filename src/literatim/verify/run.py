@@ -1,0 +1,195 @@
+"""`verify`: a model on a device, beside a reference that was made elsewhere, to a report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from literatim import device as devices
+from literatim import hub
+from literatim.errors import ModelFormatError, OptionError
+from literatim.options import HubOptions, VerifyOptions, build
+from literatim.provenance.fingerprint import fingerprint
+from literatim.provenance.model_hash import model_hash
+from literatim.verify import independent, material, reference, verdict
+from literatim.verify.checks import Chosen, Own, Through
+from literatim.verify.end_to_end import Measured, end_to_end
+from literatim.verify.golden import FLOORS, Choice, Golden
+from literatim.verify.sites import ENCODED
+from literatim.verify.subject import CPU, WhisperSubject
+from literatim.verify.tokens import Judge, compare
+from literatim.verify.types import EndToEnd, Report, TokenFigures
+from literatim.verify.verdict import Expectation
+
+_PACKAGES = ("torch", "numpy", "safetensors", "transformers")
+
+
+@dataclass
+class Prepared:
+    """A reference in memory, and the folder of the model that it is of; good for any number of checks."""
+
+    name: str
+    folder: Path
+    golden: Golden
+    made: str
+    subjects: dict[torch.device, WhisperSubject] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the reference is rounded to."""
+        found: torch.dtype = getattr(torch, self.golden.about["dtype"])
+        return found
+
+    def subject(self, device: torch.device) -> WhisperSubject:
+        """The model on a device, loaded once."""
+        if device not in self.subjects:
+            self.subjects[device] = WhisperSubject(self.folder, self.dtype, device)
+        return self.subjects[device]
+
+
+def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **options: Any) -> Report:
+    """Whether a device computes what it should for a model: a short name, a Hugging Face id, a folder or `demo`.
+
+    `audio` are recordings (paths, bytes, arrays), else bundled clips. Keyword arguments are the fields of
+    `VerifyOptions` and `HubOptions`. Raises LiteratimError where it cannot be run.
+    """
+    hub_names = set(HubOptions.__dataclass_fields__)
+    where = build(HubOptions, {name: value for name, value in options.items() if name in hub_names})
+    how = build(VerifyOptions, {name: value for name, value in options.items() if name not in hub_names})
+    if how.strict_device:
+        devices.forbid_fallbacks()
+    device = devices.pick(how.device)
+    prepared = prepare(model, device, how, audio, where)
+    if how.save_golden is not None:
+        prepared.golden.save(Path(how.save_golden))
+    return check(prepared, device, how)
+
+
+def prepare(
+    model: str | Path | None,
+    device: torch.device,
+    how: VerifyOptions,
+    audio: Sequence[Any] = (),
+    where: HubOptions | None = None,
+) -> Prepared:
+    """The reference for a device: made by a child process now, or read from the folder that `how.golden` names."""
+    name = str(model) if model is not None else hub.default_model()
+    folder = hub.resolve(name, where or HubOptions())
+    dtype = str(devices.dtype_of(how.dtype, device)).removeprefix("torch.")
+    if device == CPU and dtype == "float16":
+        raise OptionError("on a CPU float16 is computed in float32; verify --dtype float32 or bfloat16 there")
+    if how.golden is not None:
+        golden = Golden.load(Path(how.golden))
+        _belongs(golden, folder, dtype, Path(how.golden))
+        return Prepared(name, folder, golden, f"read from {Path(how.golden).name}")
+    about = {"dtype": dtype, "steps": how.steps, "model": model_hash(folder)}
+    job = Golden(about, material.clips(folder, audio, how.batch))
+    with tempfile.TemporaryDirectory(prefix="literatim-") as work:
+        golden = reference.make(folder, job, Path(work))
+    return Prepared(name, folder, golden, "made now, by a process without an accelerator's backend")
+
+
+def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = None) -> Report:
+    """Run the model on the device and compare."""
+    how, golden, dtype = how or VerifyOptions(), prepared.golden, str(prepared.dtype).removeprefix("torch.")
+    subject = prepared.subject(device)
+    with ExitStack() as stack:
+        stack.enter_context(devices.precision(how.precision, device))
+        flags = devices.precision_flags(device)
+        expectation = Expectation.of(dtype, flags, how.expect)
+        through, own = Through(golden, expectation.floor), Own(golden, expectation.floor)
+        subject.watch(through, golden.clips)
+        subject.watch(own, golden.clips)
+        tokens = _tokens(subject, golden, through.chosen, expectation.floor)
+        environment = fingerprint(str(device), [dtype], _PACKAGES, prepared.folder)
+    whole = [_whole(golden, through, expectation.floor, tokens)]
+    apart = None
+    if how.against == "transformers" or (how.against == "auto" and device == CPU):
+        other, apart = _independently(prepared)
+        whole.append(other)
+    places = verdict.modules(own.calls, through.calls, expectation)
+    settings = {name: getattr(how, name) for name in VerifyOptions.__dataclass_fields__ if name != "save_golden"}
+    return Report(
+        model=prepared.name,
+        device=str(device),
+        dtype=dtype,
+        settings={**settings, "expected": {"matmul": expectation.matmul, "conv": expectation.conv}},
+        environment=environment,
+        reference={"made": prepared.made, **golden.about},
+        verdict=verdict.verdict(places, through.calls, whole, expectation, how.rule, apart),
+        end_to_end=tuple(whole),
+        modules=places,
+    )
+
+
+def _belongs(golden: Golden, folder: Path, dtype: str, place: Path) -> None:
+    """ModelFormatError where a golden folder is of another model or dtype."""
+    if golden.about["dtype"] != dtype:
+        raise OptionError(f"{place} was made for {golden.about['dtype']}; add --dtype {golden.about['dtype']}")
+    if golden.about["model"] != model_hash(folder):
+        raise ModelFormatError(f"{place} was made from another model than {folder.name}; name the one it was made from")
+
+
+def _tokens(subject: WhisperSubject, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:
+    """What the device would have said: the reference's tokens where every choice is the same, else a run of its own."""
+    same = all(bool((item.tokens == item.choice.tokens).all()) for item in chosen)
+    said = golden.said if same else subject.work(golden.clips)
+    return tuple(
+        compare(
+            clip.name,
+            golden.said[at].tokens,
+            said[at].tokens,
+            end=subject.tokenizer.eot,
+            decode=lambda ids: subject.tokenizer.decode(ids).strip(),
+            judge=_judge(golden.choices, at, subject.config.vocab_size, floor),
+            truth=clip.words,
+        )
+        for at, clip in enumerate(golden.clips)
+    )
+
+
+def _judge(choices: Sequence[Choice], clip: int, vocabulary: int, floor: str) -> Judge:
+    """The scores of a clip's likeliest tokens, position by position; all others count as forbidden."""
+    mine = [(choice, choice.clips.index(clip)) for choice in choices if clip in choice.clips]
+    truth, noisy = (torch.full((len(mine), vocabulary), -torch.inf, dtype=torch.float64) for _ in range(2))
+    for at, (choice, row) in enumerate(mine):
+        truth[at, choice.ids[row]] = choice.scores[row]
+        noisy[at, choice.ids[row]] = choice.floor[FLOORS.index(floor), row]
+    return Judge(truth, noisy)
+
+
+def _whole(golden: Golden, through: Through, floor: str, tokens: tuple[TokenFigures, ...]) -> EndToEnd:
+    """The whole way against the reference."""
+    encoder = [entry.key for entry in golden.entries if entry.site == ENCODED]
+    logits = [key for key in through.outputs if key not in encoder]
+    return end_to_end(
+        "fp64", _measured(golden, through, floor, encoder), _measured(golden, through, floor, logits), tokens
+    )
+
+
+def _measured(golden: Golden, through: Through, floor: str, keys: Sequence[str]) -> Measured:
+    def joined(tensors: dict[str, Tensor], prefix: str) -> Tensor:
+        return torch.cat([tensors[f"{prefix}{key}"].double() for key in keys])
+
+    outputs = golden.outputs
+    return Measured(joined(through.outputs, ""), joined(outputs, f"{floor}/"), joined(outputs, "truth/"))
+
+
+def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | None]:
+    """The CPU's own way, as transcription takes it, beside transformers; and where they first part."""
+    subject = WhisperSubject(prepared.folder, prepared.dtype, CPU, own_way=True)
+    clips, tokenizer = prepared.golden.clips, subject.tokenizer
+    answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size)
+    said = [item.tokens for item in subject.work(clips)]
+    plain = WhisperSubject(prepared.folder, prepared.dtype, CPU)
+    found = independent.replay(plain.model, clips, answer)
+    apart = independent.first_apart(independent.compare(found, answer))
+    decode = lambda ids: tokenizer.decode(ids).strip()  # noqa: E731
+    return independent.against_transformers(found, answer, clips, said, decode, tokenizer.eot), apart
