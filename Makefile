@@ -80,7 +80,7 @@ $(MARK)-torch: constraints.txt
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@touch $@
 
-$(MARK)-core: $(MARK)-torch pyproject.toml
+$(MARK)-core: $(MARK)-torch pyproject.toml setup.py $(wildcard src/literatim/native/*.[ch])
 	@echo "installing literatim" >&2
 	@$(PIP) --editable .
 	@touch $@

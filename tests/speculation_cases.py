@@ -24,8 +24,10 @@ from literatim.decode.speculative import decode
 from literatim.models.checkpoint import load_whisper
 from literatim.models.draft import Draft
 from literatim.models.folder import read_folder
+from literatim.models.native_screen import NativeScreen
 from literatim.models.screen import Screen
 from literatim.models.whisper import Whisper
+from literatim.native import library
 from literatim.options import TranscribeOptions
 from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
@@ -168,7 +170,9 @@ class Model:
         tokenizer = WhisperTokenizer.from_folder(self.folder, found.generation_config, found.config)
         engine = Engine(whisper, tokenizer, found.generation_config)
         if self.family == "screened":
-            engine._screen = Screen(whisper.decoder.tokens.weight, tokenizer.eot)
+            kernels, weight = library.find(), whisper.decoder.tokens.weight
+            native = kernels is not None and kernels.choose is not None
+            engine._screen = NativeScreen(weight, tokenizer.eot, kernels) if native else Screen(weight, tokenizer.eot)
         return engine
 
     def _load(self) -> Whisper:

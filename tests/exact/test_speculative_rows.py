@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.skipif(
     reason="this CPU's torch has no oneDNN",
 )
 RATE = 16_000
-EACH, SLOW = 9, 2000  # cases of a kind, and cases in the slow test
+EACH, SLOW = 5, 1000  # cases of a kind, and cases in the slow test, by each of KERNELS
+KERNELS = ["", "none"]  # the compiled ones, and torch's operators
 KINDS = [
     ("two layers", "float32", "near"),
     ("two layers", "bfloat16", "middling"),
@@ -39,9 +41,11 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(tmp_path_factory.mktemp("speculation"))
+@pytest.fixture(scope="module", params=KERNELS, ids=["kernels", "torch"])
+def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITERATIM_KERNELS", request.param)
+        yield Models(tmp_path_factory.mktemp("speculation"))
 
 
 def check(case: Case, models: Models) -> None:
@@ -111,12 +115,16 @@ def transcripts(model: Model, audios: list[np.ndarray], pace: Pace, **options: A
 
 
 @pytest.mark.parametrize("way", range(len(WAYS)))
+@pytest.mark.parametrize("kernels", KERNELS, ids=["kernels", "torch"])
 @pytest.mark.parametrize(
     ("family", "dtype", "draft"),
     [("two layers", "float32", "near"), ("more bands", "bfloat16", "own ears"), ("screened", "float32", "few ids")],
 )
-def test_recordings_that_join_late(family: str, dtype: str, draft: str, way: int, tmp_path: Path) -> None:
+def test_recordings_that_join_late(
+    family: str, dtype: str, draft: str, way: int, kernels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows leave and others take their slots; every figure of every transcript is as of one recording alone."""
+    monkeypatch.setenv("LITERATIM_KERNELS", kernels)
     model = Model(family, dtype, tmp_path)
     tell_apart(model.folder, RECORDINGS[2], RECORDINGS[3])
     options = WAYS[way]

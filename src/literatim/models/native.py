@@ -136,7 +136,25 @@ class NativeDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
-        return self.decoder.logits(hidden)
+        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
+        (ids, inputs), rows = weight.shape, hidden.reshape(-1, hidden.shape[-1]).float().contiguous()
+        out, pool = torch.empty((len(rows), ids)), self._kernels.pool()
+        size = library.LOGITS_COLUMNS * inputs * weight.element_size() + 4 * library.LOGITS_PIECE
+        jobs = ctypes.c_int32()
+        task = library.Logits(
+            weight=weight.data_ptr(),
+            hidden=rows.data_ptr(),
+            out=out.data_ptr(),
+            ids=ids,
+            inputs=inputs,
+            rows=len(rows),
+            half=self._half,
+            scratch=self._space("logits", pool.most * size // 4),
+            scratch_size=size,
+            jobs=ctypes.addressof(jobs),
+        )
+        self._kernels.logits(ctypes.byref(task), ctypes.byref(pool))
+        return out.view(*hidden.shape[:-1], ids)
 
     def _space(self, name: str, count: int) -> int:
         """The address of room for so many floats, which the next step may use again."""

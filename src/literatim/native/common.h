@@ -220,5 +220,25 @@ static void multiply(int half, const float *x, int64_t x_row, int64_t m_count, c
     }
 }
 
+/* Rows of a matrix (N, K), `row` elements apart, as the columns of a packed one. */
+INLINE void pack_columns(const int half, const void *from, int64_t row, int64_t columns, int64_t inputs, void *to) {
+    const int64_t size = half ? 2 : 4, pair = 2 * size;
+    for (int64_t n = 0; n < columns; n += LANES)
+        for (int64_t k = 0; k < inputs; k += 2) {
+            const char *at = (const char *)from + (n * row + k) * size;
+            char *block = (char *)to + (n * inputs + k * LANES) * size;
+            for (int64_t lane = 0; lane < LANES && n + lane < columns; lane++)
+                if (half) memcpy(block + lane * pair, at + lane * row * size, pair);
+                else {
+                    memcpy(block + lane * size, at + lane * row * size, size);
+                    memcpy(block + (LANES + lane) * size, at + (lane * row + 1) * size, size);
+                }
+        }
+}
+
+INLINE void pack(int half, const void *from, int64_t row, int64_t columns, int64_t inputs, void *to) {
+    if (half) pack_columns(1, from, row, columns, inputs, to);
+    else pack_columns(0, from, row, columns, inputs, to);
+}
 
 #endif

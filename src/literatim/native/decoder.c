@@ -313,23 +313,7 @@ void literatim_step(const Model *model, const Step *step, const Pool *pool) {
     together(pool, work, &task, step->jobs, PHASES * model->layers + 3);
 }
 
-/* ---- packing ---- */
-
-/* Rows of a matrix (N, K), `row` elements apart, as the columns of a packed one. */
-INLINE void pack_columns(const int half, const void *from, int64_t row, int64_t columns, int64_t inputs, void *to) {
-    const int64_t size = half ? 2 : 4, pair = 2 * size;
-    for (int64_t n = 0; n < columns; n += LANES)
-        for (int64_t k = 0; k < inputs; k += 2) {
-            const char *at = (const char *)from + (n * row + k) * size;
-            char *block = (char *)to + (n * inputs + k * LANES) * size;
-            for (int64_t lane = 0; lane < LANES && n + lane < columns; lane++)
-                if (half) memcpy(block + lane * pair, at + lane * row * size, pair);
-                else {
-                    memcpy(block + lane * size, at + lane * row * size, size);
-                    memcpy(block + (LANES + lane) * size, at + (lane * row + 1) * size, size);
-                }
-        }
-}
+/* ---- listening ---- */
 
 /* Rows of a matrix (T, C), as the inputs of a packed one that has places for `size`; whole blocks of C. */
 INLINE void pack_inputs(const int half, const void *from, int64_t row, int64_t count, int64_t channels, int64_t size,
@@ -350,18 +334,11 @@ void literatim_listen(int64_t half, const void *from, int64_t count, int64_t hea
     for (int64_t head = 0; head < heads; head++) {
         const char *keys = (const char *)from + head * filled * size, *values = keys + heads * filled * size;
         char *to_keys = sound->keys + place + head * sound->head, *to_values = sound->values + place + head * sound->head;
+        pack((int)half, keys, 2 * heads * filled, count, filled, to_keys);
         if (half) {
-            pack_columns(1, keys, 2 * heads * filled, count, filled, to_keys);
             pack_inputs(1, values, 2 * heads * filled, count, filled, sound->size, to_values);
         } else {
-            pack_columns(0, keys, 2 * heads * filled, count, filled, to_keys);
             pack_inputs(0, values, 2 * heads * filled, count, filled, sound->size, to_values);
         }
     }
-}
-
-/* A matrix (N, K) of torch's linear layer, packed; columns beyond N are left as they are. */
-void literatim_pack(int64_t half, const void *from, int64_t outputs, int64_t inputs, void *to) {
-    if (half) pack_columns(1, from, inputs, outputs, inputs, to);
-    else pack_columns(0, from, inputs, outputs, inputs, to);
 }

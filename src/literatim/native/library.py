@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from literatim.device.host import processor
+from literatim.errors import DependencyError
 
+VERSION = "kernels_1"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
 PHASES, MORE_PHASES = 11, 3  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
 QUERIES = 12  # attended to at once
 PIECE = 48 * 4 * LANES  # floats of one job's piece of a linear layer
 CHOICE_PIECE = 4 * 4 * LANES  # and of the screen
+LOGITS_COLUMNS, LOGITS_PIECE = 4 * LANES, 64 * 4 * LANES  # ids of a piece of the output matrix, floats of its results
 _LEVELS: tuple[tuple[str, set[str]], ...] = (
     ("v4", {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}),
     ("v3", {"avx2", "fma"}),
@@ -116,16 +119,28 @@ class Choice(ctypes.Structure):
     )
 
 
+class Logits(ctypes.Structure):
+    """`Logits` of logits.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("weight", "hidden", "out")),
+        *((name, ctypes.c_int64) for name in ("ids", "inputs", "rows", "half")),
+        *(("scratch", ctypes.c_void_p), ("scratch_size", ctypes.c_int64), ("jobs", ctypes.c_void_p)),
+    )
+
+
 @dataclass(frozen=True)
 class Library:
     """The kernels built for one level of processors.
 
-    `step`, `listen` and `pack` are the functions of decoder.c; `choose` is that of screen.c, which v4 alone has.
+    `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c; `choose` is that of
+    screen.c, which v4 alone has.
     """
 
     level: str
     step: Callable[..., None]
     listen: Callable[..., None]
+    logits: Callable[..., None]
     pack: Callable[..., None]
     choose: Callable[..., None] | None
     _pool: Pool
@@ -156,17 +171,24 @@ def _find(wanted: str) -> Library | None:
 
 def _load(file: Path, level: str) -> Library:
     library = ctypes.CDLL(str(file))
+    if not hasattr(library, f"literatim_{VERSION}"):
+        raise DependencyError(
+            f"{file} was built from other sources; install again: pip install --force-reinstall --no-deps literatim, "
+            "or, in a checkout, pip install --editable ."
+        )
     number, pointer = ctypes.c_int64, ctypes.c_void_p
     pool, memory = ctypes.POINTER(Pool), ctypes.POINTER(Memory)
     library.literatim_step.argtypes = [ctypes.POINTER(Model), ctypes.POINTER(Step), pool]
     library.literatim_listen.argtypes = [number, pointer, number, number, number, memory, number, number]
+    library.literatim_logits.argtypes = [ctypes.POINTER(Logits), pool]
     library.literatim_pack.argtypes = [number, pointer, number, number, pointer]
     choose = getattr(library, "literatim_choose", None)
     if choose is not None:
         choose.argtypes = [ctypes.POINTER(Screen), ctypes.POINTER(Choice), pool]
-    for function in (library.literatim_step, library.literatim_listen, library.literatim_pack):
+    functions = [getattr(library, f"literatim_{name}") for name in ("step", "listen", "logits", "pack")]
+    for function in functions:
         function.restype = None
-    return Library(level, library.literatim_step, library.literatim_listen, library.literatim_pack, choose, _pool())
+    return Library(level, *functions, choose=choose, _pool=_pool())
 
 
 def _pool() -> Pool:
@@ -194,7 +216,10 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = 1
     for size in shape:
         count *= size
-    held = mmap.mmap(-1, max(1, count * dtype.itemsize))
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    size = max(1, count * dtype.itemsize)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # which Linux gives to private memory alone
+        held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         held.madvise(mmap.MADV_HUGEPAGE)
+    else:
+        held = mmap.mmap(-1, size)
     return torch.frombuffer(held, dtype=dtype, count=count).view(shape)
