@@ -126,6 +126,7 @@ def test_the_page_says_all_and_needs_nothing() -> None:
     for item in made.modules:
         assert item.name in found.text
     assert "All 26 places" in found.text
+    assert "23 fp32-grade; 1 tf32-hf32-grade, which is not expected; 2 broken, which is not expected." in found.text
     assert found.count("tr", "fail") == 2 * 3  # of the three that fail, once alone and once among all
     assert found.count("tr", "warn") == 2
     for text in ("4 not finite", "1 wrong", "exact", "∞", "A & B", "in a process of its own", "1 − 5.1e-07"):
@@ -173,7 +174,19 @@ def test_the_drawing_has_a_point_for_each_place() -> None:
     assert found.text.count("decoder 1") == 1
     assert "encoder.layers.1.attention.out: 1.0e-03, CPU 1.0e-07, tf32-hf32" in found.text
     lines = re.findall(r'polyline class="(\w+)" points="([^"]*)"', drawn)
-    assert [(kind, len(points.split())) for kind, points in lines] == [("floor", 25), ("through", 25)]
+    assert [(kind, len(points.split())) for kind, points in lines] == [("floor", 24), ("through", 25)]  # one is exact
+
+
+def test_layers_are_named_where_there_is_room() -> None:
+    """Those of which there is a place here and there are marked by a line alone."""
+    names = (
+        [f"decoder.layers.{at}.cross.kv" for at in range(4)] + ["decoder.layers.0.mlp.fc1"] * 40 + ["decoder.norm"] * 80
+    )
+    drawn = chart([built.place(name, at, built.deviation(1e-7, 1e-7)) for at, name in enumerate(names)])
+    found = Page(drawn)
+    assert found.text.count("decoder 0") == 1
+    assert "decoder 1" not in found.text
+    assert sum(tag == "line" and values.get("x1") == values.get("x2") for tag, values in found.tags) == 5
 
 
 def test_the_drawing_is_to_scale() -> None:

@@ -9,12 +9,15 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 
 from literatim.verify.grades import BF16, FP16, FP32, ROUNDOFF, TF32
 from literatim.verify.types import PASS, Deviation, ModuleFigures
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 44, 92, 22, 22, 300
 _WIDTH, _STEP = 900, 7  # as wide as the page, or wider where the places would come closer than this
+_LABEL = 60  # what the name of a layer needs
 _SMALLEST, _LARGEST = -9, 1  # powers of ten; what lies beyond is drawn at the edge
 _LINES = {FP32: FP32, TF32: f"{TF32}, {FP16}", BF16: BF16}
 _BLOCK = re.compile(r"^(encoder|decoder)\.layers\.(\d+)\.")
@@ -69,20 +72,20 @@ def _scale(width: int) -> Iterator[str]:
 
 
 def _blocks(drawn: Sequence[ModuleFigures], step: float) -> Iterator[str]:
-    """A line and a label where a layer begins."""
-    before = ""
-    for at, place in enumerate(drawn):
-        found = _BLOCK.match(place.name)
-        block = f"{found[1]} {found[2]}" if found else before
-        if block != before:
-            x = round(_LEFT + step * at, 1)
-            yield f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
-            yield f'<text x="{x + 3}" y="{_HEIGHT - 7}">{block}</text>'
-        before = block
+    """A line where a layer begins, and its name where there is room for it."""
+    found = [_BLOCK.match(place.name) for place in drawn]
+    begun = [(at, f"{match[1]} {match[2]}") for at, match in enumerate(found) if match]
+    for layer, run in groupby(begun, key=itemgetter(1)):
+        places = [at for at, _ in run]
+        x = round(_LEFT + step * places[0], 1)
+        yield f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+        if len(places) * step >= _LABEL:
+            yield f'<text x="{x + 3}" y="{_HEIGHT - 7}">{layer}</text>'
 
 
 def _line(sizes: Sequence[float], kind: str, step: float) -> Iterator[str]:
-    points = " ".join(f"{_x(at, step)},{_y(size)}" for at, size in enumerate(sizes))
+    """Through all but the exact ones, which a logarithm has no place for."""
+    points = " ".join(f"{_x(at, step)},{_y(size)}" for at, size in enumerate(sizes) if size > 0)
     yield f'<polyline class="{kind}" points="{points}"/>'
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
 from literatim.provenance import facts
 from literatim.verify.chart import chart
+from literatim.verify.grades import BROKEN, GRADES, acceptable
 from literatim.verify.page_style import STYLE
 from literatim.verify.page_tables import figures, row, table
 from literatim.verify.page_tokens import tokens
@@ -53,9 +55,23 @@ def _verdict(report: Report, remarks: Sequence[str]) -> Iterator[str]:
     told = {_told(suspect) for suspect in report.verdict.suspects}
     for sentence in (reason for reason in report.verdict.reasons if reason not in told):
         yield f'<p class="reason">{escape(sentence)}</p>'
+    if report.modules:
+        yield f'<p class="reason">{_grades(report.modules)}</p>'
     for sentence in remarks:
         yield f'<p class="note">{escape(sentence)}</p>'
     yield f'<p class="note">Made by <code>literatim verify</code>{f", {made}" if made else ""}.</p>'
+
+
+def _grades(modules: Sequence[ModuleFigures]) -> str:
+    """How many places have an error of which size, and whether that is what was expected."""
+    found = Counter((place.grade, acceptable(place.grade, place.expected)) for place in modules)
+    ordered = sorted(found, key=lambda kind: GRADES.index(kind[0]))
+    parts = [f"{found[kind]} {_named(kind[0])}{'' if kind[1] else ', which is not expected'}" for kind in ordered]
+    return f"Places of the network: {'; '.join(parts)}."
+
+
+def _named(grade: str) -> str:
+    return grade if grade == BROKEN else f"{grade}-grade"
 
 
 def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:

@@ -43,5 +43,5 @@ svg .lost { stroke: var(--fail); stroke-width: 2; }
 .clip mark { background: var(--odd); color: inherit; border-bottom: 2px solid var(--warn); }
 .clip.fail mark { background: var(--bad); border-color: var(--fail); }
 @media (max-width: 45rem) { th, td { padding: .25rem .4rem; } .legend span { white-space: normal; display: block; }
-  td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: anywhere; } }
+  td:first-child { min-width: 6rem; max-width: 9rem; white-space: normal; overflow-wrap: break-word; } }
 """

@@ -51,9 +51,10 @@ def figures(runs: Sequence[EndToEnd]) -> Iterator[str]:
         yield from table(("", *columns), _tensors(list(shown.values())), texts=1)
         yield from table(("", "device", "CPU"), _rows(run), texts=1)
         yield (
-            f'<p class="note">{run.positions} positions; CPU: the same dtype there. Relative errors of all values are '
-            "as published reports have them: values near zero blow them up, hence those of the values that are not "
-            "small. Without each position's mean logit: a shift of all logits alike changes no probability.</p>"
+            f'<p class="note">{run.positions} positions; CPU: the same dtype there, with the rounding that is granted '
+            "to the device. Relative errors of all values are as published reports have them: values near zero blow "
+            "them up, hence those of the values that are not small. Without each position's mean logit: a shift of all "
+            "logits alike changes no probability.</p>"
         )
 
 
