@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -181,41 +181,52 @@ def _refuse(op: str) -> None:
         )
 
 
-def _count(op: str, inputs: Any, results: Any) -> None:
+def _count(op: str, given: Sequence[Tensor], results: Any) -> None:
     if op in _NO_WORK:
         return
-    given, made = list(tensors(inputs)), list(tensors(results))
-    shapes, shapes_made = (tuple(tuple(x.shape) for x in some) for some in (given, made))
-    OPS[Call(op, shapes, tuple(x.dtype for x in given), shapes_made)] += 1
+    made = (results,) if isinstance(results, Tensor) else tensors(results)
+    shapes, dtypes = tuple([item.shape for item in given]), tuple([item.dtype for item in given])
+    OPS[Call(op, shapes, dtypes, tuple([item.shape for item in made]))] += 1
 
 
-def _map(change: Callable[[Any], Any], tree: Any) -> Any:
-    """`change` of every leaf; torch's own tree functions take several times as long, on every op."""
-    if isinstance(tree, (list, tuple)):
-        items = [_map(change, item) for item in tree]
-        return items if isinstance(tree, list) else tuple(items)
-    if isinstance(tree, dict):
-        return {name: _map(change, item) for name, item in tree.items()}
-    return change(tree)
+def _onto_cpu(leaf: Any, found: list[Tensor]) -> Any:
+    """The CPU's handles of a tree's tensors, which are noted in `found` as they are given."""
+    if isinstance(leaf, Tensor):
+        found.append(leaf)
+        return as_cpu(leaf) if leaf.device.type == KIND else leaf
+    if isinstance(leaf, (list, tuple)):
+        items = [_onto_cpu(item, found) for item in leaf]
+        return items if isinstance(leaf, list) else tuple(items)
+    return torch.device("cpu") if isinstance(leaf, torch.device) and leaf.type == KIND else leaf
+
+
+def _onto_npu(leaf: Any, index: int, handle: Callable[[Any, int], Any]) -> Any:
+    if isinstance(leaf, (list, tuple)):
+        items = [handle(item, index) for item in leaf]
+        return items if isinstance(leaf, list) else tuple(items)
+    return handle(leaf, index)
 
 
 def _dispatch(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Run `op` on the CPU's handles of its tensors; what it gives is the device's."""
     kind = _Kind.of(op)
     _refuse(kind.name)
-    index = _index(kind.name, args, kwargs)
-    a, k = _map(_to_cpu, args), _map(_to_cpu, kwargs)
+    given: list[Tensor] = []
+    outputs: list[Tensor] = []
+    a = [_onto_cpu(item, given) for item in args]
+    k = {name: _onto_cpu(item, outputs if name in kind.outputs else given) for name, item in kwargs.items()}
+    index = _index(kind.name, given, outputs, kwargs.get("device"))
     if kind.views:
         results = op(*a, **k)
         with torch.inference_mode(False):  # a view of an ordinary tensor must be an ordinary tensor
-            return _map(lambda item: as_npu(item, index) if isinstance(item, Tensor) else item, results)
+            return _onto_npu(results, index, lambda item, at: as_npu(item, at) if isinstance(item, Tensor) else item)
     for output in kind.outputs:
         if not k[output].numel():
             k[output] = torch.empty(0, dtype=k[output].dtype)  # memory of the CPU's, which can grow
-    results = _run(op, kind.name, list(a), k)
-    _count(kind.name, (a, {name: item for name, item in k.items() if name not in kind.outputs}), results)
+    results = _run(op, kind.name, a, k)
+    _count(kind.name, given, results)
     if not kind.written:
-        return _map(partial(_new, index=index), results)
+        return _onto_npu(results, index, _new)
     pairs = [(args[at], a[at]) if at < len(args) else (kwargs.get(name), k.get(name)) for at, name in kind.written]
     written = [_write_back(original, own, index) for original, own in pairs if original is not None]
     return written[0] if kind.results == 1 else tuple(written) if kind.results else None
@@ -229,20 +240,14 @@ def _run(op: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return compute(*args, **kwargs)
 
 
-def _index(name: str, args: Any, kwargs: dict[str, Any]) -> int:
+def _index(name: str, given: Sequence[Tensor], outputs: Sequence[Tensor], asked: Any) -> int:
     """The number of the device the op runs on; RuntimeError where its tensors are not all there."""
-    found = {item.device for item in tensors((args, kwargs)) if item.dim() or item.device.type == KIND}
+    found = {item.device for item in (*given, *outputs) if item.dim() or item.device.type == KIND}
     if len(found) > 1 and not name.startswith(_MIXES):
         listed = ", ".join(sorted(str(device) for device in found))
         raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {listed}!")
-    asked = (kwargs.get("device"),) if isinstance(kwargs.get("device"), torch.device) else ()
-    return NPU.index(next((device.index for device in (*found, *asked) if device.type == KIND), None))
-
-
-def _to_cpu(leaf: Any) -> Any:
-    if isinstance(leaf, Tensor) and leaf.device.type == KIND:
-        return as_cpu(leaf)
-    return torch.device("cpu") if isinstance(leaf, torch.device) and leaf.type == KIND else leaf
+    wanted = (*found, asked) if isinstance(asked, torch.device) else found
+    return NPU.index(next((device.index for device in wanted if device.type == KIND), None))
 
 
 def _new(result: Any, index: int) -> Any:
@@ -263,14 +268,15 @@ def _write_back(original: Any, written: Any, index: int) -> Any:
 def _copy(source: Tensor, target: Tensor, _non_blocking: bool = False) -> Tensor:
     kinds = (source.device.type == KIND, target.device.type == KIND)
     way = {(True, True): ON_DEVICE, (True, False): TO_HOST, (False, True): TO_DEVICE}[kinds]
-    _run(Tensor.copy_, way, [_to_cpu(target), _to_cpu(source)], {})
-    _count(way, (source, target), target)
+    given: list[Tensor] = []
+    _run(Tensor.copy_, way, [_onto_cpu(target, given), _onto_cpu(source, given)], {})
+    _count(way, given[::-1], target)
     return target
 
 
 def _scalar(tensor: Tensor) -> Any:
     _refuse(SCALAR_TO_HOST)
-    _count(SCALAR_TO_HOST, tensor, None)
+    _count(SCALAR_TO_HOST, [tensor], ())
     return as_cpu(tensor).item()
 
 
