@@ -185,10 +185,13 @@ def _load(file: Path, level: str) -> Library:
     choose = getattr(library, "literatim_choose", None)
     if choose is not None:
         choose.argtypes = [ctypes.POINTER(Screen), ctypes.POINTER(Choice), pool]
-    functions = [getattr(library, f"literatim_{name}") for name in ("step", "listen", "logits", "pack")]
-    for function in functions:
+        choose.restype = None
+    step, listen, logits, pack = (
+        getattr(library, f"literatim_{name}") for name in ("step", "listen", "logits", "pack")
+    )
+    for function in (step, listen, logits, pack):
         function.restype = None
-    return Library(level, *functions, choose=choose, _pool=_pool())
+    return Library(level, step, listen, logits, pack, choose, _pool())
 
 
 def _pool() -> Pool:
