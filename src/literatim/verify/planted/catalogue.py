@@ -84,6 +84,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("empty keys seen", (ATTENTION,), "sound attention", parts.empty_keys, (1, 8, 48), "keys"),
     Kind("late values", (ATTENTION,), "attention", parts.late_values, (1,), "places"),
     Kind("coarse softmax", (ATTENTION,), "attention", parts.coarse_weights, (19, 16, 13, 10, 7), "mantissa bits"),
+    Kind("coarse scores", (ATTENTION,), "attention", parts.coarse_scores, (19, 16, 13, 10, 7), "mantissa bits"),
     Kind("wrong exponential", (ATTENTION,), "attention", parts.wrong_exponential, (1e-5, 1e-4, 1e-3, 1e-2), "relative"),
     # caches, positions, embeddings, sums
     Kind("stale cache row", (WRITE,), "caches", parts.lost_write, (1,), "row", periods=(2, 5)),

@@ -88,8 +88,14 @@ def _by_kind(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for kind, magnitude, period, dtype in keys:
         here = _only(rows, kind=kind, magnitude=magnitude, period=period, dtype=dtype)
         place = {"kind": kind, "magnitude": magnitude, "period": period, "dtype": dtype, "unit": here[0]["unit"]}
-        found.append({**place, "above_the_noise": _count(here, is_above), **_both(here)})
+        found.append({**place, "ratio": _median(here), "above_the_noise": _count(here, is_above), **_both(here)})
     return found
+
+
+def _median(rows: Sequence[Row]) -> float | None:
+    """The size over the noise in the middle of some runs."""
+    middle = sorted(map(_ratio, rows))[len(rows) // 2]
+    return None if math.isinf(middle) else middle
 
 
 def _only(rows: Iterable[Row], **wanted: Any) -> list[Row]:

@@ -120,11 +120,11 @@ def _fused_attention(block: int, narrow: bool) -> Attention:
 
 
 def _plain_attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scores and weights in memory, each rounded to the dtype."""
-    scores = query @ keys.transpose(-1, -2)
+    """Scores and weights in memory, in float32 until the weights are rounded to the dtype, as torch's math path."""
+    scores = query.float() @ keys.float().transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
-    return scores.float().softmax(-1).to(query.dtype) @ values
+    return scores.softmax(-1).to(query.dtype).float() @ values.float()
 
 
 def _attention_by_powers_of_two(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

@@ -165,7 +165,24 @@ def late_values(_amount: float) -> Change:
 
 def coarse_weights(bits: float) -> Change:
     """Attention whose weights, after the softmax, have so many bits of mantissa."""
-    return lambda call: weighed(call, lambda weights: rounded(weights, int(bits)))
+
+    def change(call: Struck) -> Tensor:
+        out: Tensor = rounded(scores_of(call).softmax(-1), int(bits)) @ call.args[VALUES].float()
+        return out.to(call.args[VALUES].dtype)
+
+    return change
+
+
+def coarse_scores(bits: float) -> Change:
+    """Attention whose scores, before the softmax, have so many bits of mantissa."""
+
+    def change(call: Struck) -> Tensor:
+        scores = scores_of(call)
+        short = torch.where(scores.isfinite(), rounded(scores, int(bits)), scores)
+        out: Tensor = short.softmax(-1) @ call.args[VALUES].float()
+        return out.to(call.args[VALUES].dtype)
+
+    return change
 
 
 def wrong_exponential(amount: float) -> Change:
@@ -186,14 +203,6 @@ def scores_of(call: Struck) -> Tensor:
     scores: Tensor = call.args[QUERY].float() @ call.args[KEYS].float().transpose(-1, -2)
     mask = call.args[MASK] if len(call.args) > MASK else None
     return scores if mask is None else scores.masked_fill(~mask, -math.inf)
-
-
-def weighed(call: Struck, weights_of: object) -> Tensor:
-    """Attention in plain steps, its weights as a function makes them."""
-    assert callable(weights_of)
-    values = call.args[VALUES]
-    out: Tensor = weights_of(scores_of(call).softmax(-1)) @ values.float()
-    return out.to(values.dtype)
 
 
 def lost_write(_amount: float) -> Change:
