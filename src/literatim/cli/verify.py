@@ -21,28 +21,58 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @click.option("--audio", multiple=True, help="Recording, of which the first window counts; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report.json and report.html.")
+@click.option("--baseline", type=click.Path(path_type=Path, exists=True), help="Report of an earlier run to compare.")
+@click.option("--self-test", "--self_test", is_flag=True, help="Plant faults on a fake device; count those found.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 @flags(VerifyOptions, HubOptions)
-def verify(model: str | None, audio: tuple[str, ...], out: Path | None, as_json: bool, **values: Any) -> None:
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    model: str | None,
+    audio: tuple[str, ...],
+    out: Path | None,
+    baseline: Path | None,
+    self_test: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Prove a device right for MODEL, or show the first operation that is wrong.
 
     Another process makes the reference, in float64 and in the same dtype on the CPU. The device then runs the same
     windows twice: left to itself, and with the reference's inputs at every operation, so that each one's own error
-    shows. Exit code 0: as it should be, with or without warnings; 1: it is not; 2: it could not be run.
+    shows. Exit code 0: as it should be, with or without warnings; 1: it is not, or is worse than the baseline; 2: it
+    could not be run.
     """
     devices.import_torch()
+    if self_test:
+        ctx.exit(_self_test(model, out, as_json))
     from literatim.verify import report as reports
     from literatim.verify import run
+    from literatim.verify.baseline import compare
 
     how = {**chosen(VerifyOptions, values), **chosen(HubOptions, values)}
+    before = None if baseline is None else reports.load(baseline)
     report = run.verify(model, audio=audio, **how)
     _show(report)
+    moved = None if before is None else compare(before, report)
+    for sentence in () if moved is None else moved.sentences:
+        click.echo(f"  {sentence}", err=True)
     if out is not None:
-        reports.save(report, out)
+        reports.save(report, out, () if moved is None else moved.sentences)
         click.echo(f"wrote {out}", err=True)
     if as_json:
         click.echo(json.dumps(reports.to_dict(report), allow_nan=False))
-    raise click.exceptions.Exit(report.verdict.exit_code)
+    ctx.exit(report.verdict.exit_code or int(moved is not None and bool(moved.worse)))
+
+
+def _self_test(model: str | None, out: Path | None, as_json: bool) -> int:
+    """The exit code of the self-test, on the bundled model unless another one is named."""
+    from literatim.verify.planted import selftest
+
+    found = selftest.run(model or "demo", out, progress=lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps(found, allow_nan=False))
+    return 0 if found["passed"] else 1
 
 
 def _show(report: Report) -> None:
@@ -56,7 +86,7 @@ def _show(report: Report) -> None:
     for reason in found.reasons:
         if not any(evidence in reason for evidence in said):
             click.echo(f"  {reason}", err=True)
-    click.echo(f"{report.model} on {report.device}, {report.dtype}: {found.status}")
+    click.echo(f"{report.model} on {report.device}, {report.dtype}: {found.status}", err=True)
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -17,6 +17,7 @@ from literatim.verify.sites import is_choice, is_output, values_of_choice
 from literatim.verify.types import Call, Deviation
 from literatim.verify.watch import WRITES, Seen, in_place, results
 
+SHORT_UNIT = 2.0**-11  # roundoff of factors with ten bits
 SUSPICIOUS = 16  # times the floor: from there on it is worth knowing whether the values lie on a coarser grid
 
 
@@ -71,7 +72,8 @@ class Through(_Check):
                 self._note(entry, exact(got, truth))
                 continue
             unit = UNIT[getattr(torch, entry.dtype)]
-            self._note(entry, measure(got, truth, self._golden.through_floor[self._floor, entry.key], unit))
+            floor, scale = self._golden.through_floor[self._floor, entry.key], self._golden.scale("through", entry.key)
+            self._note(entry, measure(got, truth, floor, unit, scale=scale))
             if is_output(seen.site, seen.op):
                 self.outputs[entry.key] = sample(result, OUTPUT_ROWS).cpu()
         if not is_choice(seen.op):
@@ -97,17 +99,22 @@ class Own(_Check):
             if entry.exact:
                 self._note(entry, exact(host, expected))
             else:
-                name = ALL if entry.op in COARSE[self._floor] else PLAIN
-                unit = UNIT[result.dtype] if name == PLAIN else 2.0**-11
-                found_here = measure(host, expected, self._golden.own_floor[name, entry.key], unit)
-                plain = self._golden.own_floor[PLAIN, entry.key].error
-                coarse = found_here.error > SUSPICIOUS * max(plain, UNIT[result.dtype])
-                self._note(entry, found_here, plain, lattice(host, expected) if coarse else None)
+                self._measure(entry, host, expected)
             _put(seen.op, args, result, host, expected.to(result.dtype))
         if not is_choice(seen.op):
             return out
         self._choices += 1
         return out.copy_(self._golden.choices[self._choices - 1].tokens)
+
+    def _measure(self, entry: Entry, host: Tensor, truth: Tensor) -> None:
+        golden, key, product = self._golden, entry.key, entry.op in COARSE[ALL]
+        short = entry.op in COARSE[self._floor]
+        unit = SHORT_UNIT if short else UNIT[host.dtype]
+        floor = golden.own_floor[ALL if short else PLAIN, key]
+        found = measure(host, truth, floor, unit, product, golden.scale("own", key))
+        plain = golden.own_floor[PLAIN, key].error
+        suspicious = found.error > SUSPICIOUS * max(plain, UNIT[host.dtype])
+        self._note(entry, found, plain, lattice(host, truth) if suspicious else None)
 
 
 def _put(op: str, args: tuple[Any, ...], result: Tensor, host: Tensor, expected: Tensor) -> None:

@@ -50,44 +50,50 @@ def as_rows(values: Tensor) -> Tensor:
     return values.reshape(-1, values.shape[-1]) if values.dim() > 1 else values.reshape(1, -1)
 
 
-def spread(got: Tensor, truth: Tensor) -> Spread:
-    """Of two results of one shape, over what is finite in both."""
-    mine, true = as_rows(got), as_rows(truth)
-    finite = mine.isfinite() & true.isfinite()
-    if not bool(finite.all()):
-        mine, true = torch.where(finite, mine, 0.0), torch.where(finite, true, 0.0)
-    off = mine - true
-    squares = off.square()
-    power = float(true.square().sum())
-    rms = math.sqrt(power / max(true.numel(), 1)) or 1.0
-    gain = float((off * true).sum()) / power if power else 0.0
-    noise = math.sqrt(float((off * true).square().sum())) / power if power else 0.0
-    return Spread(
-        error=math.sqrt(float(squares.mean())) / rms if true.numel() else 0.0,
-        rows=squares.mean(1).sqrt() / rms,
-        channels=squares.mean(0).sqrt() / rms,
-        offsets=off.mean(0) / rms,
-        gain=gain,
-        gain_noise=noise,
-    )
+@dataclass(frozen=True)
+class Scale:
+    """The size of a truth (R, D): its root mean square, and those of its rows (R,) and channels (D,) by it."""
+
+    power: float
+    rms: float
+    rows: Tensor
+    channels: Tensor
+
+    @classmethod
+    def of(cls, truth: Tensor) -> Scale:
+        """Of (..., D), over what is finite."""
+        squares = as_rows(truth).square()
+        if not math.isfinite(float(squares.sum())):
+            squares = torch.where(squares.isfinite(), squares, 0.0)
+        rms = math.sqrt(float(squares.mean())) or 1.0
+        return cls(float(squares.sum()), rms, squares.mean(1).sqrt() / rms, squares.mean(0).sqrt() / rms)
 
 
-def measure(got: Tensor, truth: Tensor, floor: Spread, unit: float) -> Deviation:
-    """How far `got` is from `truth`, both (..., D), where the CPU's is `floor`; `unit` is the dtype's roundoff."""
+def spread(got: Tensor, truth: Tensor, scale: Scale | None = None) -> Spread:
+    """Of two results of one shape, over what is finite in both; `scale` is the truth's, where it is known already."""
+    true = as_rows(truth)
+    return _spread(_difference(as_rows(got), true)[0], true, scale or Scale.of(truth), noise=True)
+
+
+def measure(
+    got: Tensor, truth: Tensor, floor: Spread, unit: float, product: bool = False, scale: Scale | None = None
+) -> Deviation:
+    """How far `got` is from `truth`, both (..., D), where the CPU's is `floor`; `unit` is the dtype's roundoff.
+
+    Of a `product` the sums are rounded once, at the end, so that nothing is granted that all values have in common.
+    """
     if got.shape != truth.shape:
         raise ValueError(f"a result of shape {tuple(got.shape)} beside {tuple(truth.shape)}")
-    found = spread(got, truth)
-    true, mine = as_rows(truth), as_rows(got)
-    bad = int((~(mine.isfinite() & true.isfinite()) & (mine != true)).sum())
-    true = torch.where(true.isfinite() & mine.isfinite(), true, 0.0)
-    off = torch.where(mine.isfinite(), mine, true) - true
+    mine, true, scale = as_rows(got), as_rows(truth), scale or Scale.of(truth)
+    off, bad = _difference(mine, true)
+    found = _spread(off, true, scale, noise=False)
     return Deviation(
         elements=got.numel(),
         error=found.error,
         floor=floor.error,
-        ratios=_ratios(found, floor, true, unit),
-        max_abs=float(off.abs().max()) if off.numel() else 0.0,
-        cosine=_cosine(true + off, true),
+        ratios=_ratios(found, floor, scale, got.numel(), unit, unit / 64 if product else unit / 4),
+        max_abs=float(off.abs().max()),
+        cosine=_cosine(found, scale),
         not_finite=bad,
     )
 
@@ -95,35 +101,63 @@ def measure(got: Tensor, truth: Tensor, floor: Spread, unit: float) -> Deviation
 def exact(got: Tensor, expected: Tensor) -> Deviation:
     """Of a result that must be the same to the last bit."""
     mine, true = got.detach().cpu(), expected.detach().cpu()
+    if torch.equal(mine, true):
+        return Deviation(true.numel(), 0.0, 0.0, {}, 0.0, 1.0, 0, 0)
     same = (mine == true) | (mine.isnan() & true.isnan())
     differing = int((~same).sum())
-    share = math.sqrt(differing / max(true.numel(), 1))
-    return Deviation(true.numel(), share, 0.0, {}, 0.0, 1.0, 0, differing)
+    return Deviation(true.numel(), math.sqrt(differing / true.numel()), 0.0, {}, 0.0, 1.0, 0, differing)
 
 
-def _ratios(found: Spread, floor: Spread, truth: Tensor, unit: float) -> dict[str, float]:
-    """How many times the CPU's error the device's is; the dtype's own rounding is always granted."""
-    count = len(truth)
-    rms = math.sqrt(float(truth.square().mean())) or 1.0
-    least = unit * (0.5 if truth.numel() >= FEW else 2.0)
-    whole = max(floor.error, least)
-    by_row, by_channel = truth.square().mean(1).sqrt() / rms, truth.square().mean(0).sqrt() / rms
-    row = torch.maximum(floor.rows, whole * by_row).clamp(min=whole / 8)
-    channel = torch.maximum(floor.channels, whole * by_channel).clamp(min=whole / 8)
+def _difference(mine: Tensor, true: Tensor) -> tuple[Tensor, int]:
+    """What is between them, 0 where one is not finite; and how many are not finite in one, or not alike in both."""
+    off = mine - true
+    if math.isfinite(float(off.sum())):
+        return off, 0
+    finite = mine.isfinite() & true.isfinite()
+    return torch.where(finite, off, 0.0), int((~finite & (mine != true)).sum())
+
+
+def _spread(off: Tensor, true: Tensor, scale: Scale, noise: bool) -> Spread:
+    squares, along = off.square(), off * true
+    if not math.isfinite(float(along.sum())):  # the truth has infinite scores, of what the rules forbid
+        along = torch.where(true.isfinite(), along, 0.0)
+    by_row, by_channel = squares.mean(1), squares.mean(0)
+    power = scale.power or 1.0
+    return Spread(
+        error=math.sqrt(float(by_row.mean())) / scale.rms,
+        rows=by_row.sqrt() / scale.rms,
+        channels=by_channel.sqrt() / scale.rms,
+        offsets=off.mean(0) / scale.rms,
+        gain=float(along.sum()) / power,
+        gain_noise=math.sqrt(float(along.square().sum())) / power if noise else 0.0,
+    )
+
+
+def _ratios(found: Spread, floor: Spread, scale: Scale, elements: int, unit: float, common: float) -> dict[str, float]:
+    """How many times the CPU's error the device's is; the dtype's own rounding is always granted.
+
+    `common` is what is granted of a factor or a shift that all values have in common.
+    """
+    count = len(scale.rows)
+    whole = max(floor.error, unit * (0.5 if elements >= FEW else 2.0))
+    row = torch.maximum(floor.rows, whole * scale.rows).clamp(min=whole / 2)
+    channel = torch.maximum(floor.channels, whole * scale.channels).clamp(min=whole / 2 if count >= FEW else whole)
     ratios = {
         "whole": found.error / whole,
         "row": float((found.rows / row).max()),
         "channel": float((found.channels / channel).max()),
     }
-    if truth.numel() >= 64 * FEW:
-        gain = max(_SIGMAS * max(floor.gain_noise, unit / math.sqrt(truth.numel())), abs(floor.gain), unit / 16)
+    if elements >= 64 * FEW:
+        gain = max(_SIGMAS * max(floor.gain_noise, unit / math.sqrt(elements)), abs(floor.gain), common)
         ratios["gain"] = abs(found.gain) / gain
     if count >= 4 * FEW:
-        offset = torch.maximum(_SIGMAS * channel / math.sqrt(count), unit / 16 * by_channel)
+        offset = torch.maximum(_SIGMAS * channel / math.sqrt(count), common * scale.channels)
         ratios["offset"] = float((found.offsets.abs() / offset).max())
     return ratios
 
 
-def _cosine(a: Tensor, b: Tensor) -> float:
-    size = float(a.norm() * b.norm())
-    return float((a * b).sum()) / size if size else 1.0
+def _cosine(found: Spread, scale: Scale) -> float:
+    """Of truth and result, from the error along the truth and the whole error."""
+    ratio = 1 + found.gain
+    size = math.sqrt(max(1 + 2 * found.gain + found.error**2, 0.0))
+    return ratio / size if size and scale.power else 1.0

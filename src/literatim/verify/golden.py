@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from literatim.errors import ModelFormatError
-from literatim.verify.deviation import Spread
+from literatim.verify.deviation import Scale, Spread
 from literatim.verify.subject import Clip, Said
 
 FORMAT, VERSION = "literatim golden", 1
@@ -83,6 +83,13 @@ class Golden:
     through_floor: Floors = field(default_factory=dict)
     choices: list[Choice] = field(default_factory=list)
     outputs: dict[str, Tensor] = field(default_factory=dict)
+    _scales: dict[tuple[str, str], Scale] = field(default_factory=dict, repr=False)
+
+    def scale(self, group: str, key: str) -> Scale:
+        """The size of a truth in `own` or `through`, computed once."""
+        if (group, key) not in self._scales:
+            self._scales[group, key] = Scale.of((self.own if group == "own" else self.through)[key])
+        return self._scales[group, key]
 
     def by_index(self) -> dict[int, list[Entry]]:
         """Entries by the call they belong to."""

@@ -96,7 +96,9 @@ class Floor:
                 key = f"{seen.index}.{item}"
                 self._golden.through_floor[self._name, key] = spread(sample(result), self._golden.through[key])
                 if is_output(seen.site, seen.op):
-                    self._golden.outputs[f"{self._name}/{key}"] = sample(result, OUTPUT_ROWS).float()
+                    self._golden.outputs[f"{self._name}/{key}"] = sample(result, OUTPUT_ROWS).to(
+                        torch.float32, copy=True
+                    )
         if not is_choice(seen.op):
             return out
         choice = self._golden.choices[self._choices]

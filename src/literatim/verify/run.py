@@ -115,7 +115,7 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         other, apart = _independently(prepared)
         whole.append(other)
     places = verdict.modules(own.calls, through.calls, expectation)
-    settings = {name: getattr(how, name) for name in VerifyOptions.__dataclass_fields__ if name != "save_golden"}
+    settings = {name: getattr(how, name) for name in VerifyOptions.__dataclass_fields__ if "golden" not in name}
     return Report(
         model=prepared.name,
         device=str(device),

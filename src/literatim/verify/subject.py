@@ -64,7 +64,7 @@ class WhisperSubject:
 
         Both are for the CPU, which otherwise takes the way of accelerators.
         """
-        self.folder, self.device, self.dtype = folder, device, dtype
+        self.folder, self.device, self.dtype, self.wide = folder, device, dtype, wide
         self._found = read_folder(folder)
         model = load_whisper(folder, dtype, device)
         if device == CPU and not own_way:
@@ -114,7 +114,7 @@ class WhisperSubject:
     def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody) -> list[Said]:
         """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
         sites = WhisperSites(self.model)
-        watch = Watch(seer, sites, self.device == CPU)
+        watch = Watch(seer, sites, self.device == CPU, self.dtype if self.wide else None)
 
         def both(stage: str, rows: tuple[int, ...]) -> None:
             watch.stage = stage

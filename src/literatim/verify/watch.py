@@ -17,7 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 ACCELERATOR = torch.device("cuda", 0)  # what a pretended device is called; nothing is sent there
 _CPU = torch.device("cpu")
-_DEVICE_OF: Any = torch.Tensor.device.__get__
+_TENSOR: Any = torch.Tensor
+_DEVICE_OF, _DTYPE_OF = _TENSOR.device.__get__, _TENSOR.dtype.__get__
 
 # They compute nothing: their results lie in the memory of their arguments.
 _VIEWS = frozenset(
@@ -94,9 +95,10 @@ class Watch(TorchFunctionMode):
     takes there: a reference has to be made by the same operations.
     """
 
-    def __init__(self, seer: Seer, names: Names, pretend: bool) -> None:
+    def __init__(self, seer: Seer, names: Names, pretend: bool, wide: torch.dtype | None = None) -> None:
+        """`wide`: the dtype that float64 tensors say they have, so that they take its way too."""
         super().__init__()
-        self._seer, self._names, self._pretend = seer, names, pretend
+        self._seer, self._names, self._pretend, self._wide = seer, names, pretend, wide
         self._index = 0
         self.stage = ""
 
@@ -108,6 +110,10 @@ class Watch(TorchFunctionMode):
             args = tuple(_CPU if isinstance(item, torch.device) else item for item in args)
             if isinstance(kwargs.get("device"), torch.device):
                 kwargs = {**kwargs, "device": _CPU}
+        if self._wide is not None:
+            if func == _DTYPE_OF and func(*args) == torch.float64:
+                return self._wide
+            args = tuple(torch.float64 if item is self._wide else item for item in args)
         op = operation(func)
         if not _computes(op, args):
             return func(*args, **kwargs)
