@@ -29,6 +29,7 @@ test: $(MARK)-test
 # Exit code 5 says that no test is marked slow, which is no failure.
 test-slow: $(MARK)-test
 	@$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
+	@LITERATIM_FAKE_NPU=1 $(BIN)/python -m pytest -m slow tests/device || [ $$? -eq 5 ]
 
 # For hours: batches of random models, drafts and prompts, in search of one in which speculation changes anything.
 hunt: $(MARK)-test
