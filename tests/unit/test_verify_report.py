@@ -201,3 +201,9 @@ def test_the_drawing_is_to_scale() -> None:
     for error in (0.0, 1e-30, 1e30):
         drawn = chart([built.place("encoder.conv1", 0, built.deviation(error, 1e-7))])
         assert all(0 <= float(y) <= 300 for y in re.findall(r'cy="([-\d.]+)"', drawn))
+
+
+def test_whose_the_noise_is() -> None:
+    whole = built.whole()
+    for against, said in (("fp64", "the same dtype there"), ("transformers", "transformers' own float32")):
+        assert said in Page(page(built.report(end_to_end=(replace(whole, against=against),)))).text

@@ -12,6 +12,9 @@ from literatim.verify.figures import distributions, errors
 from literatim.verify.types import EndToEnd, TokenFigures
 
 
+TRANSFORMERS = "transformers"  # the independent implementation, as `EndToEnd.against` has it
+
+
 @dataclass(frozen=True)
 class Measured:
     """One tensor three times: from the device, from the same dtype on the CPU, and in float64."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from literatim.errors import DependencyError, LiteratimError
 from literatim.models.whisper import DecoderLayer, EncoderLayer, Whisper
-from literatim.verify.end_to_end import Measured, end_to_end
+from literatim.verify.end_to_end import TRANSFORMERS, Measured, end_to_end
 from literatim.verify.figures import Errors, errors
 from literatim.verify.grades import FP32, grade
 from literatim.verify.subject import Clip
@@ -178,7 +178,7 @@ def against_transformers(
         )
         for at, clip in enumerate(clips)
     ]
-    return end_to_end("transformers", whole("encoder.norm"), whole("decoder.logits"), tokens)
+    return end_to_end(TRANSFORMERS, whole("encoder.norm"), whole("decoder.logits"), tokens)
 
 
 @contextmanager

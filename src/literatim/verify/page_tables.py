@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from literatim.verify.end_to_end import TRANSFORMERS
 from literatim.verify.tokens import without_regression
 from literatim.verify.types import EndToEnd
 
@@ -32,6 +33,11 @@ _PROBABILITY = {
     "top-5 tokens in common": "top5",
     "largest shift of all logits alike": "shift",
 }
+_FLOOR = "the same dtype there, with the rounding that is granted to the device"
+_NOTE = (
+    "Relative errors of all values are as published reports have them: values near zero blow them up, hence those of the "
+    "values that are not small. Without each position's mean logit: a shift of all logits alike changes no probability."
+)
 _SHARES = {"probability_max_abs", "greedy", "top5", "max_relative", "mean_relative"}
 _SHARES |= {"max_relative_bounded", "mean_relative_bounded"}
 
@@ -40,22 +46,18 @@ def figures(runs: Sequence[EndToEnd]) -> Iterator[str]:
     """For each reference the device's figures, and those of the CPU in the same dtype beside them."""
     for run in runs:
         yield f"<h2>The whole way, against {escape(run.against)}</h2>"
-        floor = run.floor.get("logits", {})
+        noise = run.floor.get("logits", {})
         sides = {
             "encoder": (run.encoder, run.floor.get("encoder", {})),
-            "logits": (run.logits.get("raw", {}), floor.get("raw", {})),
-            "logits, mean removed": (run.logits.get("centred", {}), floor.get("centred", {})),
+            "logits": (run.logits.get("raw", {}), noise.get("raw", {})),
+            "logits, mean removed": (run.logits.get("centred", {}), noise.get("centred", {})),
         }
         shown = {name: pair for name, pair in sides.items() if pair[0]}
         columns = [column for name in shown for column in (name, "CPU")]
         yield from table(("", *columns), _tensors(list(shown.values())), texts=1)
         yield from table(("", "device", "CPU"), _rows(run), texts=1)
-        yield (
-            f'<p class="note">{run.positions} positions; CPU: the same dtype there, with the rounding that is granted '
-            "to the device. Relative errors of all values are as published reports have them: values near zero blow "
-            "them up, hence those of the values that are not small. Without each position's mean logit: a shift of all "
-            "logits alike changes no probability.</p>"
-        )
+        floor = "transformers' own float32" if run.against == TRANSFORMERS else _FLOOR
+        yield f'<p class="note">{run.positions} positions; CPU: {floor}. {_NOTE}</p>'
 
 
 def table(columns: Sequence[str], rows: Iterable[str], texts: int) -> Iterator[str]:
