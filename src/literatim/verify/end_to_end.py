@@ -11,7 +11,6 @@ from torch import Tensor
 from literatim.verify.figures import distributions, errors
 from literatim.verify.types import EndToEnd, TokenFigures
 
-
 TRANSFORMERS = "transformers"  # the independent implementation, as `EndToEnd.against` has it
 
 

@@ -35,7 +35,7 @@ _PROBABILITY = {
 }
 _FLOOR = "the same dtype there, with the rounding that is granted to the device"
 _NOTE = (
-    "Relative errors of all values are as published reports have them: values near zero blow them up, hence those of the "
+    "Relative errors of all values are as published reports have them: values near zero blow them up, hence those of "
     "values that are not small. Without each position's mean logit: a shift of all logits alike changes no probability."
 )
 _SHARES = {"probability_max_abs", "greedy", "top5", "max_relative", "mean_relative"}
