@@ -109,8 +109,10 @@ class VerifyOptions:
         choices=PRECISIONS,
     )
     batch: int = option(3, "windows of sound that are decoded together", minimum=1, maximum=64)
-    steps: int = option(
-        10, "steps of decoding whose every operation is compared; all tokens are in any case", minimum=1
+    steps: int | None = option(
+        None,
+        "steps of decoding whose every operation is compared (default: 10, in a saved reference 3); all tokens are",
+        minimum=1,
     )
     against: str = option(
         "auto",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def verify(
     ctx: click.Context,
+    /,
     model: str | None,
     audio: tuple[str, ...],
     out: Path | None,

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from literatim.errors import ModelFormatError
+from literatim.pipeline.shapes import PROMPT_BLOCK
 from literatim.verify.deviation import Scale, Spread
+from literatim.verify.positions import Positions
 from literatim.verify.subject import Clip, Said
 
 FORMAT, VERSION = "literatim golden", 1
@@ -21,7 +23,7 @@ INDEX, VALUES = "golden.json", "values.safetensors"
 PLAIN, CONV, ALL = FLOORS = ("plain", "conv", "all")
 TOP = 16  # likeliest tokens whose scores are kept at each choice
 OUTPUT_ROWS = 400  # of the encoder's output, and of logits, that are kept whole
-ROWS = 48  # rows of each result that are kept from the run left to itself
+ROWS = 24  # rows of each result that are kept from the run left to itself
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Golden:
     choices: list[Choice] = field(default_factory=list)
     outputs: dict[str, Tensor] = field(default_factory=dict)
     _scales: dict[tuple[str, str], Scale] = field(default_factory=dict, repr=False)
+
+    @property
+    def positions(self) -> Positions:
+        """Which of the encoder's positions are kept of each result."""
+        return Positions(self.clips[0].features.shape[1] // 2, PROMPT_BLOCK, self.about.get("positions"))
 
     def scale(self, group: str, key: str) -> Scale:
         """The size of a truth in `own` or `through`, computed once."""

@@ -68,7 +68,7 @@ class Truth:
             self._choose(seen, values_of_choice(args), out)
         if self._keep(seen.stage):
             for item, result in enumerate(results(seen.op, args, out)):
-                self._golden.through[f"{seen.index}.{item}"] = sample(result).clone()
+                self._golden.through[f"{seen.index}.{item}"] = _single(sample(result))
                 if is_output(seen.site, seen.op):
                     self._golden.outputs[f"truth/{seen.index}.{item}"] = sample(result, OUTPUT_ROWS).clone()
         return out
@@ -126,21 +126,23 @@ class Chain:
         coarse = _widely(seen.op, func, mapped(_shorter, args), mapped(_shorter, kwargs)) if short else None
         out = func(*args, **kwargs)
         for item, (result, truth) in enumerate(zip(results(seen.op, args, out), true, strict=True)):
-            self._keep_result(seen, item, result, truth)
+            shrink = self._golden.positions.shrink
+            kept = shrink(truth)
+            self._keep_result(seen, item, result, kept)
             if coarse is not None:
-                self._golden.own_floor[ALL, f"{seen.index}.{item}"] = spread(coarse[item], truth)
-            _replace(seen.op, args, result, truth)
+                self._golden.own_floor[ALL, f"{seen.index}.{item}"] = spread(shrink(coarse[item]), kept)
+            _replace(seen.op, args, result, self._golden.positions.grow(kept, result.shape))
         return self._forced(seen, out)
 
     def _keep_result(self, seen: Seen, item: int, result: Tensor, truth: Tensor) -> None:
-        golden, floating = self._golden, result.is_floating_point()
-        floor = spread(result, truth) if floating else None
+        golden, mine = self._golden, self._golden.positions.shrink(result)
+        floor = spread(mine, truth) if result.is_floating_point() else None
         exact = floor is None or (seen.op in MOVES and floor.error == 0)
         dtype = str(result.dtype).removeprefix("torch.")
         entry = Entry(seen.index, item, seen.site, seen.op, seen.stage, tuple(result.shape), dtype, exact)
         golden.entries.append(entry)
         if exact:
-            golden.own[entry.key] = result.clone()
+            golden.own[entry.key] = mine.clone()
             return
         assert floor is not None
         golden.own[entry.key] = truth if result.dtype == torch.float32 else truth.float()
@@ -151,6 +153,11 @@ class Chain:
             return out
         self._choices += 1
         return out.copy_(self._golden.choices[self._choices - 1].tokens)
+
+
+def _single(values: Tensor) -> Tensor:
+    """Numbers of float64 in float32: of errors that have added up, its rounding is a small part."""
+    return values.to(torch.float32 if values.is_floating_point() else values.dtype, copy=True)
 
 
 def _shorter(tensor: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ from literatim.verify.verdict import Expectation
 
 _PACKAGES = ("torch", "numpy", "safetensors", "transformers")
 
+STEPS = 10  # of decoding whose operations are compared
+MAILED, MAILED_STEPS = 8, 3  # positions of each result, and steps, that a saved reference has
+
 
 @dataclass
 class Prepared:
@@ -89,8 +92,14 @@ def prepare(
         golden = Golden.load(Path(how.golden))
         _belongs(golden, folder, dtype, Path(how.golden))
         return Prepared(name, folder, golden, f"read from {Path(how.golden).name}")
-    about = {"dtype": dtype, "steps": how.steps, "model": model_hash(folder)}
-    job = Golden(about, material.clips(folder, audio, how.batch))
+    clips = material.clips(folder, audio, how.batch)
+    about = {
+        "dtype": dtype,
+        "steps": how.steps or (STEPS if how.save_golden is None else MAILED_STEPS),
+        "model": model_hash(folder),
+        "positions": None if how.save_golden is None else MAILED,
+    }
+    job = Golden(about, clips)
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         golden = reference.make(folder, job, Path(work))
     return Prepared(name, folder, golden, "made now, by a process without an accelerator's backend")
