@@ -31,7 +31,8 @@ figure { margin: 1rem 0; } figcaption { margin-top: .4rem; }
 .legend .fail { background: var(--fail); }
 .legend .through, .legend .floor { border-radius: 0; height: .15rem; vertical-align: middle; }
 .legend .through { background: var(--through); } .legend .floor { background: var(--quiet); }
-svg { display: block; max-width: 100%; min-width: 44rem; height: auto; } svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
+svg { display: block; max-width: 100%; min-width: 44rem; height: auto; }
+svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
 svg .end { text-anchor: end; } svg .grid { stroke: var(--line); }
 svg .unit { stroke: var(--quiet); stroke-dasharray: 3 4; opacity: .7; }
 svg polyline { fill: none; stroke-width: 1.3; } svg .through { stroke: var(--through); }
