@@ -83,10 +83,12 @@ def test_beyond_the_logits_and_without_them_there_is_no_margin() -> None:
 
 def test_texts_and_rates() -> None:
     found = compare("clip", [1, 2, 3, END], [1, 4, 3, END], end=END, decode=_decode, truth="w1 w4 w3")
-    assert (found.reference_text, found.device_text) == (" w1 w2 w3", " w1 w4 w3")
+    assert (found.reference_text, found.device_text) == ("w1 w2 w3", "w1 w4 w3")
     assert found.wer == pytest.approx(1 / 3)
     assert found.truth_wer == (0.0, pytest.approx(1 / 3))
     assert found.pieces == {1: " w1", 2: " w2", 3: " w3", 4: " w4", END: ""}
+    named = compare("clip", [1, END], [1, END], end=END, decode=_decode, special={END: "<|end|>", 1: "<|one|>"})
+    assert named.pieces == {1: " w1", END: "<|end|>"}
     equal = compare("clip", [1], [1], end=END, decode=_decode)
     assert (equal.same, equal.wer, equal.truth_wer) == (True, 0.0, None)
 

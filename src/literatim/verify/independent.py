@@ -156,10 +156,11 @@ def against_transformers(
     said: Sequence[Sequence[int]],
     decode: Decode,
     end: int,
+    special: Mapping[int, str] | None = None,
 ) -> EndToEnd:
     """The published figures, and `said`, what our engine chose for each clip, beside what transformers chose.
 
-    `end` is the token that ends a text, which `said` is without; `decode` makes text of tokens.
+    `end` is the token that ends a text, which `said` is without; `decode` and `special` are as in `tokens.compare`.
     """
 
     def whole(name: str) -> Measured:
@@ -173,6 +174,7 @@ def against_transformers(
             said[at],
             end=end,
             decode=decode,
+            special=special,
             judge=Judge(answer.truth[f"{at}/decoder.logits"], answer.floor[f"{at}/decoder.logits"]),
             truth=clip.words,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -48,10 +48,13 @@ def compare(
     *,
     end: int,
     decode: Decode,
+    special: Mapping[int, str] | None = None,
     judge: Judge | None = None,
     truth: str | None = None,
 ) -> TokenFigures:
     """One clip's tokens, without prompt; `end` stands for what follows the shorter of both, `truth` is what was said.
+
+    `decode` makes text of tokens; `special` names those that are no text.
 
     They part in a tie where the margin is at most twice the noise: each of two logits may move by so much. Without a
     judge, or where the device's token is forbidden, it is no tie; nor where logits to which no rules were applied have
@@ -62,7 +65,7 @@ def compare(
     if at is not None and judge is not None:
         margin = judge.margin(at, *(ids[at] if at < len(ids) else end for ids in (reference, device)))
         noise = judge.noise(at)
-    texts = decode(reference), decode(device)
+    texts, names = (decode(reference).strip(), decode(device).strip()), special or {}
     return TokenFigures(
         clip=clip,
         reference=tuple(reference),
@@ -76,7 +79,7 @@ def compare(
         wer=word_error_rate(*texts),
         truth=truth,
         truth_wer=_both(truth, texts),
-        pieces={token: decode([token]) for token in (*reference, *device)},
+        pieces={token: decode([token]) or names.get(token, "") for token in (*reference, *device)},
     )
 
 
