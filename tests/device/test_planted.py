@@ -120,6 +120,15 @@ def test_a_fault_changes_its_place_and_is_gone_after(
     assert torch.equal(work(network), clean)
 
 
+def test_sums_of_whole_numbers_are_no_rules(parameters: dict[str, Tensor]) -> None:
+    sites = Sites(parameters)
+    embedding = parameters["decoder.tokens.weight"]
+    assert sites.of("aten.mm", (random(2, len(embedding[0])), embedding.t())) == "decoder.logits"
+    places_of_text = torch.tensor([[3], [4]], dtype=torch.int32)
+    assert sites.of("aten.add", (places_of_text, places_of_text)) is None
+    assert sites.of("aten.add", (random(2, 5), random(5))) == "decoder.rules"
+
+
 def test_the_effect_is_the_magnitude(network: Whisper, parameters: dict[str, Tensor]) -> None:
     scaled = next(kind for kind in KINDS if kind.name == "scaled product")
     for amount in (1e-4, 1e-2):

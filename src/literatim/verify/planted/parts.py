@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from literatim.verify.planted.numbers import rounded
-from literatim.verify.planted.strike import Change, Struck
+from literatim.verify.planted.strike import EPS, Change, Struck, layer_norm
 
 QUERY, KEYS, VALUES, MASK = range(4)  # places among the arguments of attention
 
 
 def wrong_eps(value: float) -> Change:
     """A LayerNorm whose epsilon is this instead of 1e-5."""
-    return lambda call: _normalised(call, eps=value)
+    return lambda call: _normalised(call, layer_norm(_rows(call), eps=value))
 
 
 def sample_variance(_amount: float) -> Change:
@@ -24,14 +24,14 @@ def sample_variance(_amount: float) -> Change:
 
     def change(call: Struck) -> Tensor:
         width = call.args[0].shape[-1]
-        return _normalised(call, variance_times=width / (width - 1))
+        return _normalised(call, layer_norm(_rows(call), of_variance=width / (width - 1)))
 
     return change
 
 
 def weaker_centring(share: float) -> Change:
     """A LayerNorm that leaves this share of the mean in; 1 is an RMSNorm."""
-    return lambda call: _normalised(call, mean_left=share)
+    return lambda call: _normalised(call, layer_norm(_rows(call), mean_left=share))
 
 
 def weaker_shift(share: float) -> Change:
@@ -41,24 +41,28 @@ def weaker_shift(share: float) -> Change:
 
 def coarse_statistics(bits: float) -> Change:
     """A LayerNorm whose mean and variance have so many bits of mantissa."""
-    return lambda call: _normalised(call, bits=int(bits))
+
+    def change(call: Struck) -> Tensor:
+        rows = _rows(call)
+        mean = rounded(rows.mean(-1, keepdim=True), int(bits))
+        variance = rounded(rows.var(-1, correction=0, keepdim=True), int(bits))
+        return _normalised(call, (rows - mean) * (variance + EPS).rsqrt())
+
+    return change
 
 
-def _normalised(
-    call: Struck, eps: float = 1e-5, variance_times: float = 1.0, mean_left: float = 0.0, bits: int | None = None
-) -> Tensor:
-    bias, normal, weight = call.args[:3]
+def _rows(call: Struck) -> Tensor:
+    """What is normalised, in float64."""
     assert call.normalised is not None
-    rows = call.normalised.float().reshape(normal.shape)
-    mean = rows.mean(-1, keepdim=True)
-    variance = rows.var(-1, correction=0, keepdim=True) * variance_times
-    if bits is not None:
-        mean, variance = rounded(mean, bits), rounded(variance, bits)
-    if mean_left:
-        variance = (rows - (1 - mean_left) * mean).square().mean(-1, keepdim=True)
-    scaled = (rows - (1 - mean_left) * mean) * (variance + eps).rsqrt()
-    whole: Tensor = scaled.to(normal.dtype) * weight + bias
-    return whole.to(normal.dtype)
+    rows: Tensor = call.normalised.double().reshape(call.args[1].shape)
+    return rows
+
+
+def _normalised(call: Struck, wrong: Tensor) -> Tensor:
+    """What the device gives, moved by as much as a wrong normalisation is from a right one."""
+    clean = call.clean()
+    moved = (wrong - layer_norm(_rows(call))) * call.args[2].double()
+    return (clean.double() + moved).to(clean.dtype)
 
 
 def gelu_by_tanh(_amount: float) -> Change:

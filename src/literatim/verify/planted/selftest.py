@@ -1,4 +1,4 @@
-"""`literatim verify --self-test`: every fault planted, every right device tried, and how well they are told apart."""
+"""`literatim verify --self-test`: every fault and every right device, and how well they are told apart."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from literatim import hub
+from literatim.device import host
 from literatim.models.checkpoint import load_whisper
 from literatim.models.config import WhisperConfig
 from literatim.options import HubOptions
@@ -26,6 +28,7 @@ from literatim.verify import fake_npu, material, reference
 from literatim.verify.golden import Golden
 from literatim.verify.planted import curves
 from literatim.verify.planted.catalogue import Case, cases
+from literatim.verify.planted.draw import draw
 from literatim.verify.planted.trial import Clean, Trial, run_trial
 from literatim.verify.planted.variations import Variation, mixed, singly
 from literatim.verify.run import Prepared
@@ -36,7 +39,9 @@ CAUGHT, LOCATED, ALARMS = 0.95, 0.90, 0.01
 """What a self-test has to reach: shares of the faults above the noise at least, false alarms at most."""
 
 _PACKAGES = ("torch", "numpy")
-Progress = Callable[[int, int], None]
+_TOLD_EVERY = 50  # runs
+_MOST_JOBS = 8  # processes; each takes about a gigabyte
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Plan:
     that of `rows` windows of sound, `tokens` of text each. `share` of the trials is run, drawn by chance.
     """
 
+    dtypes: tuple[str, ...] = DTYPES
     repeats: tuple[int, int] = (2, 1)
     mixed: int = 40
     rows: int = 3
@@ -55,18 +61,31 @@ class Plan:
     seed: int = 0
 
 
-QUICK = Plan(repeats=(1, 1), mixed=6, share=0.1)
+def run(model: str = "demo", out: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """The whole self-test, a process for each core; into `out` go `self-test.json` and, with matplotlib, drawings.
+
+    `progress` is told a line now and then. Raises DependencyError where torch is older than 2.10.
+    """
+    report = self_test(model, Plan(), min(_MOST_JOBS, host.usable() or 1), progress)
+    if out is not None:
+        write(report, out)
+        if find_spec("matplotlib") is not None:
+            draw(report, out)
+    if progress is not None:
+        for line in sentences(report):
+            progress(line)
+    return report
 
 
 def self_test(
     model: str = "demo", plan: Plan | None = None, jobs: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """The report, for JSON; `progress` is told of the trials done and of all. Needs torch 2.10 or newer."""
+    """The report, for JSON."""
     plan, begun = plan or Plan(), time.perf_counter()
     fake_npu.install(devices=1)
     folder = hub.resolve(model, HubOptions())
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
-        for dtype in DTYPES:
+        for dtype in plan.dtypes:
             _reference(folder, dtype, plan, Path(work) / dtype)
         todo = trials(folder, plan)
         rows = list(_all(folder, Path(work), todo, jobs, progress))
@@ -78,7 +97,7 @@ def self_test(
         **summary(rows),
         "minutes": round((time.perf_counter() - begun) / 60, 1),
         "jobs": jobs,
-        "environment": fingerprint("npu:0", list(DTYPES), _PACKAGES, folder),
+        "environment": fingerprint("npu:0", list(plan.dtypes), _PACKAGES, folder),
     }
     return {**report, "runs": rows}
 
@@ -93,12 +112,26 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"passed": passed and failed <= ALARMS, "targets": targets, "faults": power, "clean": alarms}
 
 
+def sentences(report: Mapping[str, Any]) -> list[str]:
+    """The figures that the targets are about."""
+    above, failed = report["faults"]["above_the_noise"], report["clean"]["failed"]
+    parts = [("caught", above["caught"]), ("located", above["located"]), ("false alarms", failed)]
+    return [f"{name}: {_percent(found)} of {found['n']}" for name, found in parts]
+
+
+def _percent(found: Mapping[str, Any]) -> str:
+    if found["share"] is None:
+        return "nothing"
+    share, low, high = (100 * found[name] for name in ("share", "low", "high"))
+    return f"{share:.1f} % ({low:.1f} to {high:.1f})"
+
+
 def trials(folder: Path, plan: Plan) -> list[Trial]:
     """All of them in one order, those of a dtype together."""
     config = WhisperConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     draw, found = random.Random(plan.seed), list[Trial]()
-    for at, dtype in enumerate(DTYPES):
-        faults: list[Trial] = list(cases(config, dtype, plan.repeats[min(at, 1)], plan.seed))
+    for at, dtype in enumerate(plan.dtypes):
+        faults: list[Trial] = list(cases(config, dtype, plan.repeats[dtype != "float32"], plan.seed))
         devices = [*singly(), *mixed(plan.mixed, plan.seed + at)]
         if dtype == "float32":  # an Ascend's convolutions, and those of a device that has no HF32
             devices = [replace(device, hf32=at % 2 == 0) for at, device in enumerate(devices)] + [Variation(hf32=True)]
@@ -141,8 +174,8 @@ def _all(
 
 def _told(results: Iterator[dict[str, Any]], count: int, progress: Progress | None) -> Iterator[dict[str, Any]]:
     for done, result in enumerate(results, 1):
-        if progress is not None:
-            progress(done, count)
+        if progress is not None and (done % _TOLD_EVERY == 0 or done == count):
+            progress(f"{done} of {count} runs")
         yield result
 
 

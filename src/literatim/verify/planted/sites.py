@@ -36,7 +36,7 @@ _FOLLOWING = (
     (r"decoder\.logits", ADD, "decoder.rules"),
     (r"decoder\.rules", CHOOSE, "decoder.choice"),
 )
-_PASSED_BY = {NORMALISED, NOT}  # of no weight, between two parts
+_PASSED_BY = {NORMALISED, NOT}  # of no weight, between two parts, as are sums of whole numbers
 
 
 class Sites:
@@ -56,7 +56,7 @@ class Sites:
                 return named
         if op == NOT and args[0].dim() == 3:
             return "decoder.mask"
-        if op in _PASSED_BY:
+        if op in _PASSED_BY or (op == ADD and not args[0].is_floating_point()):
             return None
         following = _following(self._last, op)
         if following is not None:

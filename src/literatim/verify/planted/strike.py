@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from literatim.verify.faults import tensors
-from literatim.verify.planted.sites import COPY, NORMALISED, Sites
+from literatim.verify.planted.sites import COPY, NORM, NORMALISED, Sites
 
-FAINT = (
-    0.1  # rows and channels below this much of the root mean square are measured by it: silence has no relative error
-)
+FAINT = 0.1  # of the root mean square: rows and channels below it are measured by it, as silence has no relative error
+FEW = 16  # numbers of which a root mean square says little
+EPS = 1e-5  # of Whisper's normalisations
 _MEASURED = 40  # calls of a fault that are measured against float64; those after them are like those before
 
 
@@ -39,12 +39,27 @@ class Struck:
         """What the device gives without the fault, for these arguments or for its own."""
         return self.compute(*(args or self.args))
 
+    def truth(self) -> Tensor:
+        """In float64. An affine part is taken with its normalisation, whose rounding is noise as well."""
+        if self.op == NORM and self.normalised is not None:
+            bias, normal, weight = self.args[:3]
+            affine: Tensor = layer_norm(self.normalised.reshape(normal.shape)) * weight.double() + bias.double()
+            return affine
+        return self.compute(*[item.double() if _is_float(item) else item for item in self.args]).double()
+
     def given(self, at: int, value: Any) -> Tensor:
         """What it gives with another argument."""
         return self.compute(*[value if place == at else item for place, item in enumerate(self.args)])
 
 
 Change = Callable[[Struck], Tensor]
+
+
+def layer_norm(rows: Tensor, eps: float = EPS, of_variance: float = 1.0, mean_left: float = 0.0) -> Tensor:
+    """(..., D) normalised in float64, with its variance times `of_variance` and this share of its mean left in."""
+    rows = rows.double()
+    centred = rows - (1 - mean_left) * rows.mean(-1, keepdim=True)
+    return centred * (centred.square().mean(-1, keepdim=True) * of_variance + eps).rsqrt()
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,7 @@ def measure(clean: Tensor, wrong: Tensor, call: Struck) -> Effect:
         return Effect() if torch.equal(clean, wrong) else Effect(math.inf, math.inf)
     if bool((wrong.isfinite() != clean.isfinite()).any()):
         return Effect(math.inf, math.inf)
-    doubles = [item.double() if _is_float(item) else item for item in call.args]
-    truth = call.compute(*doubles).double()
+    truth = call.truth()
     finite = truth.isfinite()
     clean, wrong, truth = (torch.where(finite, item.double(), 0.0) for item in (clean, wrong, truth))
     least = _unit_roundoff(call) / math.sqrt(12)
@@ -152,7 +166,7 @@ def _channels(error: Tensor, truth: Tensor) -> float:
 
 
 def _worst(error: Tensor, truth: Tensor, dim: int) -> float:
-    if not truth.dim():
+    if not truth.dim() or truth.shape[dim] < FEW:
         return _whole(error, truth)
     faint = FAINT * float(truth.square().mean().sqrt())
     if not faint:

@@ -16,9 +16,8 @@ from literatim.verify.fake_npu import plant
 from literatim.verify.faults import ATTENTION, CONVOLUTION
 from literatim.verify.planted.kernels import AS_THE_CPU, ATTENTIONS, GELUS, NORMS, PRODUCTS, convolved
 from literatim.verify.planted.sites import GELU, LINEAR, MATRIX, NORM, NORMALISED
-from literatim.verify.planted.strike import deliver
+from literatim.verify.planted.strike import EPS, deliver
 
-EPS = 1e-5  # of Whisper's normalisations
 LEAST_NORMAL = 2.0**-126  # of float32 and bfloat16
 
 
