@@ -109,6 +109,9 @@ class VerifyOptions:
         choices=PRECISIONS,
     )
     batch: int = option(3, "windows of sound that are decoded together", minimum=1, maximum=64)
+    max_new_tokens: int | None = option(
+        None, "most tokens of one window (default: half the decoder's context)", minimum=1
+    )
     steps: int | None = option(
         None,
         "steps of decoding whose every operation is compared (default: 10, in a saved reference 3); all tokens are",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,26 @@ BUNDLED = Path(demo.__file__).parent / "clips"
 BEFORE = " And so it went on, as it had been said before, until the end of the day."
 
 
-def clips(folder: Path, audio: Sequence[Any], batch: int) -> list[Clip]:
-    """`batch` windows: of the given recordings the first ones of each, else of bundled clips in several languages.
+def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = None) -> list[Clip]:
+    """At least `batch` windows: the first one of each recording, again where they are few; else bundled clips.
 
     Their prompts are of different lengths, since earlier text stands before some: caches and positions then differ
-    from row to row, as they do in transcription. Raises AudioError, or OptionError where there are too few.
+    from row to row, as they do in transcription. `most` bounds the new tokens. Raises AudioError, or OptionError where
+    there are no clips.
     """
     found = read_folder(folder)
     config = WhisperConfig.from_dict(found.config)
     tokenizer = WhisperTokenizer.from_folder(folder, found.generation_config, found.config)
-    known = [(str(item), item, None, None) for item in audio] if audio else _bundled(tokenizer)
+    known = [(_name(at, item), item, None, None) for at, item in enumerate(audio)] or _bundled(tokenizer)
     if not known:
         raise OptionError("this installation lacks the bundled clips; name recordings by --audio")
-    chosen = [known[at % len(known)] for at in range(batch if not audio else max(batch, len(known)))]
-    return [_clip(config, tokenizer, at, *item) for at, item in enumerate(chosen)]
+    chosen = [known[at % len(known)] for at in range(max(batch, len(audio)))]
+    return [replace(_clip(config, tokenizer, at, *item), most=most) for at, item in enumerate(chosen)]
+
+
+def _name(at: int, audio: Any) -> str:
+    """Of a recording, without the folders that it lies in."""
+    return Path(audio).name if isinstance(audio, (str, Path)) else f"recording {at}"
 
 
 def _bundled(tokenizer: WhisperTokenizer) -> list[tuple[str, Any, str | None, str | None]]:
@@ -64,4 +71,4 @@ def _clip(
     before = tuple(tokenizer.encode(BEFORE)[: 3 * at])
     if before and tokenizer.startofprev is not None:
         start = (tokenizer.startofprev, *before, *start)
-    return Clip(name if words is not None else Path(name).name, features, start, None, words)
+    return Clip(name, features, start, None, words)

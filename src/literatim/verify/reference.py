@@ -63,7 +63,6 @@ def main(folder: Path, work: Path) -> None:
     from literatim.verify.golden import FLOORS, Golden
     from literatim.verify.passes import Chain, Floor, Truth
     from literatim.verify.subject import CPU, WhisperSubject
-    from literatim.verify.watch import Seer
 
     golden = Golden.load(work)
     dtype = getattr(torch, golden.about["dtype"])
@@ -78,9 +77,9 @@ def main(folder: Path, work: Path) -> None:
     del subject
     subject = WhisperSubject(folder, dtype, CPU)
     floors = FLOORS if dtype == torch.float32 else FLOORS[:1]
-    seers: list[Seer] = [*(Floor(golden, keep, name) for name in floors), Chain(golden, keep)]
-    for seer in seers:
-        subject.watch(seer, golden.clips)
+    for name in floors:
+        subject.watch(Floor(golden, keep, name), golden.clips)
+    subject.watch(Chain(golden, keep), golden.clips, steps=golden.about["steps"])
     golden.about |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
     golden.save(work)
 

@@ -18,6 +18,7 @@ from literatim.errors import ModelFormatError, OptionError
 from literatim.options import HubOptions, VerifyOptions, build
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
+from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify import independent, material, reference, verdict
 from literatim.verify.checks import Chosen, Own, Through
 from literatim.verify.end_to_end import Measured, end_to_end
@@ -92,7 +93,7 @@ def prepare(
         golden = Golden.load(Path(how.golden))
         _belongs(golden, folder, dtype, Path(how.golden))
         return Prepared(name, folder, golden, f"read from {Path(how.golden).name}")
-    clips = material.clips(folder, audio, how.batch)
+    clips = material.clips(folder, audio, how.batch, how.max_new_tokens)
     about = {
         "dtype": dtype,
         "steps": how.steps or (STEPS if how.save_golden is None else MAILED_STEPS),
@@ -115,7 +116,7 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         expectation = Expectation.of(dtype, flags, how.expect)
         through, own = Through(golden, expectation.floor), Own(golden, expectation.floor)
         subject.watch(through, golden.clips)
-        subject.watch(own, golden.clips)
+        subject.watch(own, golden.clips, steps=golden.about["steps"])
         tokens = _tokens(subject, golden, through.chosen, expectation.floor)
         environment = fingerprint(str(device), [dtype], _PACKAGES, prepared.folder)
     whole = [_whole(golden, through, expectation.floor, tokens)]
@@ -156,7 +157,8 @@ def _tokens(subject: WhisperSubject, golden: Golden, chosen: Sequence[Chosen], f
             golden.said[at].tokens,
             said[at].tokens,
             end=subject.tokenizer.eot,
-            decode=lambda ids: subject.tokenizer.decode(ids).strip(),
+            decode=subject.tokenizer.decode,
+            special=_special(subject.tokenizer),
             judge=_judge(golden.choices, at, subject.config.vocab_size, floor),
             truth=clip.words,
         )
@@ -200,5 +202,12 @@ def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | No
     plain = WhisperSubject(prepared.folder, prepared.dtype, CPU)
     found = independent.replay(plain.model, clips, answer)
     apart = independent.first_apart(independent.compare(found, answer))
-    decode = lambda ids: tokenizer.decode(ids).strip()  # noqa: E731
-    return independent.against_transformers(found, answer, clips, said, decode, tokenizer.eot), apart
+    whole = independent.against_transformers(
+        found, answer, clips, said, tokenizer.decode, tokenizer.eot, _special(tokenizer)
+    )
+    return whole, apart
+
+
+def _special(tokenizer: WhisperTokenizer) -> dict[int, str]:
+    """Names of the tokens that stand for no text."""
+    return {token: name for name, token in tokenizer.vocabulary.added.items()}

@@ -84,8 +84,11 @@ class WhisperSubject:
         """Whether the model writes times."""
         return self.tokenizer.timestamp_begin != self.tokenizer.timestamp_end
 
-    def work(self, clips: list[Clip], mark: Mark = _nobody) -> list[Said]:
-        """Hear and write all clips as one batch, as transcription does: encoder, language, prompts, then steps."""
+    def work(self, clips: list[Clip], mark: Mark = _nobody, steps: int | None = None) -> list[Said]:
+        """Hear and write all clips as one batch, as transcription does: encoder, language, prompts, then steps.
+
+        After `steps` of them the work is left, and nothing is said.
+        """
         engine = self.engine
         everyone = tuple(range(len(clips)))
         mark("encoder", everyone)
@@ -101,7 +104,7 @@ class WhisperSubject:
         with engine.at_work():
             batch.admit(requests, 0, engine.width([clip.prompt for clip in clips]))
             step = 0
-            while batch.rows:
+            while batch.rows and step != steps:
                 said |= {row.request.owner: tuple(row.said) for row in batch.rows if row.finished}
                 step += 1
                 mark(f"step {step}", tuple(row.request.owner for row in batch.rows if not row.finished))
@@ -109,9 +112,11 @@ class WhisperSubject:
                 if batch.rows:
                     mark(f"step {step}", tuple(row.request.owner for row in batch.rows))
                     batch.round()
+        if batch.rows:
+            return []
         return [Said(said[at], self.tokenizer.decode(said[at]).strip()) for at in everyone]
 
-    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody) -> list[Said]:
+    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody, steps: int | None = None) -> list[Said]:
         """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
         sites = WhisperSites(self.model)
         watch = Watch(seer, sites, self.device == CPU, self.dtype if self.wide else None)
@@ -122,6 +127,6 @@ class WhisperSubject:
 
         try:
             with watch:
-                return self.work(clips, both)
+                return self.work(clips, both, steps)
         finally:
             sites.close()
