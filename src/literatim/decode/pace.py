@@ -11,8 +11,10 @@ FEW_CHOICES = (0, 2, 4, 8)  # where each number of queries is a kernel to be pre
 FIRST = 4  # tried first
 KEPT = 9  # times of a kind of round that are remembered; their median counts
 MEMORY = 0.98  # how much of the acceptance seen so far is left after another proposal
-PROBE_SHARE = 0.01  # of the time, spent on looking whether speculation has come to pay
+PROBE_SHARE = 0.01  # of the time, spent by each of the two rounds that look whether speculation has come to pay
 NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which another number, or none, is timed again
+PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
+WORTH = 1.05  # times as many tokens a second as plainly: what speculation must promise
 
 
 class Pace:
@@ -34,7 +36,8 @@ class AdaptivePace(Pace):
 
     Rounds of a kind not seen yet are thought to lie on a line through those that were. Now and then another kind is
     timed: while speculation pays a neighbouring number, while it does not a round of it, so seldom that it costs
-    PROBE_SHARE of the time.
+    PROBE_SHARE of the time. The first round after a change between plain and drafted finds the other networks in the
+    processor's caches and takes longer than those after it, so a probe has two rounds, of which the second counts.
     """
 
     def __init__(self, choices: Sequence[int] = CHOICES) -> None:
@@ -44,6 +47,8 @@ class AdaptivePace(Pace):
         self._right, self._judged = 0.8 * 5, 5.0  # what is thought of a draft before anything was seen
         self._owed = 0.0  # seconds that may be spent on a probe
         self._rounds = 0  # of speculation
+        self._before: int | None = None  # proposals of the round before
+        self._again = False  # whether that was the first round of a probe
 
     @property
     def acceptance(self) -> float:
@@ -56,18 +61,21 @@ class AdaptivePace(Pace):
         times = self._times.setdefault(_kind(rows), Times())
         if len(allowed) < 2 or not times.seen(0):
             return 0
+        if self._again and self._before is not None:
+            self._again = False
+            return min(self._before, allowed[-1])
         speeds = {choice: self._tokens(choice) / max(times.of(choice), 1e-9) for choice in allowed}
-        best = max(allowed, key=speeds.__getitem__)
+        best = max(allowed[1:], key=speeds.__getitem__)
+        gain = speeds[best] / speeds[0]
         if times.only(0) and self.acceptance > 0.5:
             return min(allowed[1:], key=lambda choice: abs(choice - FIRST))
-        if best:
-            return self._another(allowed, allowed.index(best))
-        return self._probe(times, max(allowed[1:], key=speeds.__getitem__))
+        return self._another(allowed, allowed.index(best), gain) if gain > WORTH else self._probe(times, best)
 
-    def _another(self, allowed: list[int], best: int) -> int:
+    def _another(self, allowed: list[int], best: int, gain: float) -> int:
         """While speculation pays: the best, or by turns the next smaller, the next larger and none."""
         self._rounds += 1
-        if self._rounds % PLAIN_EVERY == 0:
+        if self._rounds % round(min(PLAIN_OFTEN * gain**4, PLAIN_EVERY)) == 0:
+            self._again = True
             return 0
         if self._rounds % NEIGHBOUR_EVERY == 0:
             best += 1 if self._rounds // NEIGHBOUR_EVERY % 2 else -1
@@ -78,11 +86,15 @@ class AdaptivePace(Pace):
         plain = times.of(0)
         self._owed += PROBE_SHARE * plain
         lost = times.of(best) - self._tokens(best) * plain
-        return best if self._owed > max(lost, 0.25 * plain) else 0
+        self._again = self._owed > max(lost, 0.25 * plain)
+        return best if self._again else 0
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
-        self._times.setdefault(_kind(rows), Times()).add(proposals, seconds)
+        times = self._times.setdefault(_kind(rows), Times())
+        if self._before is None or bool(self._before) == bool(proposals) or not times.seen(proposals):
+            times.add(proposals, seconds)
+        self._before = proposals
         for right, judged in tried:
             fade = MEMORY**judged
             self._right, self._judged = fade * self._right + right, fade * self._judged + judged
@@ -100,22 +112,25 @@ class Times:
 
     def __init__(self) -> None:
         self._kept: dict[int, deque[float]] = {}
+        self._medians: dict[int, float] = {}  # kept up to date: they are asked for in every round
 
     def add(self, proposals: int, seconds: float) -> None:
         """One round more."""
-        self._kept.setdefault(proposals, deque(maxlen=KEPT)).append(seconds)
+        kept = self._kept.setdefault(proposals, deque(maxlen=KEPT))
+        kept.append(seconds)
+        self._medians[proposals] = statistics.median(kept)
 
     def seen(self, proposals: int) -> bool:
         """Whether such a round was timed."""
-        return proposals in self._kept
+        return proposals in self._medians
 
     def only(self, proposals: int) -> bool:
         """Whether no other kind of round was timed."""
-        return set(self._kept) == {proposals}
+        return len(self._medians) == 1 and proposals in self._medians
 
     def of(self, proposals: int) -> float:
         """Its median, else from the line between the kinds next to it, or on from the furthest one."""
-        medians = {count: statistics.median(kept) for count, kept in self._kept.items()}
+        medians = self._medians
         if proposals in medians:
             return medians[proposals]
         below = max((count for count in medians if count < proposals), default=None)

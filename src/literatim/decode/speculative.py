@@ -143,16 +143,17 @@ class Batch:
         assert draft is not None
         hidden, longest = self._catch_up(draft, len(lengths) - len(rows)), max(row.fed for row in rows)
         state = state.translated(self._rules, draft.rules)
+        noisy = [(at, row) for at, row in enumerate(rows) if row.request.noise is not None]
+        places = lengths + torch.arange(1, most, dtype=torch.int32, device=self._device)[:, None]  # (K - 1, B)
         drafted: list[Tensor] = []
         for index in range(most):
             scores = apply(draft.network.choose(hidden), state, draft.rules)
-            places = [(at, len(row.said) + index, row.request) for at, row in enumerate(rows)]
-            token = self._likeliest(scores, places, draft)
+            token = self._likeliest(scores, [(at, len(row.said) + index, row.request) for at, row in noisy], draft)
             drafted.append(draft.main(token))
             if index + 1 < most:
                 state = state.after(token, draft.rules)
                 tokens = draft.own(drafted[-1])[:, None]
-                hidden = draft.network.feed(tokens, lengths + 1 + index, longest + 2 + index)[:, 0]
+                hidden = draft.network.feed(tokens, places[index], longest + 2 + index)[:, 0]
         return torch.stack(drafted, 1)
 
     def _catch_up(self, draft: Draft, idle: int) -> Tensor:

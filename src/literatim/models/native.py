@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,13 @@ def _filled(count: int) -> int:
     return -(-count // LANES) * LANES
 
 
+def _memory(held: Tensor, size: int) -> library.Memory:
+    """The structure of keys and values (2, L, B, H, size * channels)."""
+    keys, values = held
+    layer, row, head, _ = (stride * held.element_size() for stride in keys.stride())
+    return library.Memory(keys.data_ptr(), values.data_ptr(), layer, row, head, size)
+
+
 @dataclass(frozen=True)
 class NativeCache:
     """Packed keys and values of all layers. What lies beyond a row's length is never read and is overwritten.
@@ -39,16 +47,22 @@ class NativeCache:
     text: Tensor
     sound: Tensor
     size: int  # places for the text: its positions and at least SPARE more
+    heard: int  # and for the sound
 
     @property
     def batch(self) -> int:
         """Rows the cache was made for."""
         return self.text.shape[2]
 
+    @cached_property
+    def memories(self) -> tuple[library.Memory, library.Memory]:
+        """Where the kernels find the text and the sound."""
+        return _memory(self.text, self.size), _memory(self.sound, self.heard)
+
     def part(self, start: int, count: int) -> NativeCache:
         """Rows [start, start + count), as views."""
         rows = slice(start, start + count)
-        return NativeCache(self.text[:, :, rows], self.sound[:, :, rows], self.size)
+        return NativeCache(self.text[:, :, rows], self.sound[:, :, rows], self.size, self.heard)
 
     def forget(self, rows: slice) -> None:
         """Nothing: no position beyond a row's length enters a sum."""
@@ -81,6 +95,7 @@ class NativeDecoder:
             norm=self._norm(decoder.norm),
         )
         self._room: dict[str, Tensor] = {}
+        self._steps: dict[tuple[int, int, int], library.Step] = {}
 
     def allocate(self, batch: int) -> NativeCache:
         """A cache for up to `batch` rows."""
@@ -89,11 +104,11 @@ class NativeDecoder:
         channels = _filled(config.d_model // config.decoder_heads)
         like = (2, config.decoder_layers, batch, config.decoder_heads)
         text, sound = (library.zeros((*like, count * channels), dtype) for count in (places, heard))
-        return NativeCache(text, sound, places)
+        return NativeCache(text, sound, places, heard)
 
     def listen(self, audio: Tensor, cache: NativeCache, rows: slice = slice(None)) -> None:
         """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
-        memory, first = self._memory(cache.sound, _filled(self.config.source_positions)), rows.start or 0
+        memory, first = cache.memories[1], rows.start or 0
         heads, channels = self.config.decoder_heads, self.config.d_model // self.config.decoder_heads
         filled = _filled(channels)
         for index, layer in enumerate(self.decoder.layers):
@@ -107,32 +122,38 @@ class NativeDecoder:
 
     def __call__(self, tokens: Tensor, lengths: Tensor, cache: NativeCache, _limit: int) -> Tensor:
         """Hidden states (B, K, D) of `tokens` (B, K), as `Decoder.forward`, whose limit is not needed."""
-        (rows, fed), width = tokens.shape, self.config.d_model
-        tokens, lengths = tokens.contiguous(), lengths.contiguous()
-        out = torch.empty((rows, fed, width), dtype=self.positions.dtype)
+        tokens, lengths, pool = tokens.contiguous(), lengths.contiguous(), self._kernels.pool()
+        out = torch.empty((*tokens.shape, self.config.d_model), dtype=self.positions.dtype)
+        rows, fed = tokens.shape
+        kind = (rows, fed, pool.most)
+        step = self._steps.get(kind)
+        if step is None:
+            step = self._steps[kind] = self._step(*kind)
+        step.tokens, step.lengths, step.out = tokens.data_ptr(), lengths.data_ptr(), out.data_ptr()
+        step.text, step.sound = cache.memories
+        self._kernels.step(ctypes.byref(self._model), ctypes.byref(step), ctypes.byref(pool))
+        return out
+
+    def _step(self, rows: int, fed: int, threads: int) -> library.Step:
+        """A step of so many rows and queries, but for what it works on."""
+        width, heads = self.config.d_model, self.config.decoder_heads
         wide = max(3 * width, self.config.decoder_ffn)
-        pool = self._kernels.pool()
-        channels, heard = _filled(width // self.config.decoder_heads), _filled(self.config.source_positions)
-        scratch = max(library.PIECE, library.QUERIES * (2 * channels + max(cache.size, heard)))
-        step = library.Step(
-            tokens=tokens.data_ptr(),
-            lengths=lengths.data_ptr(),
+        places = max(_filled(self.config.target_positions + SPARE), _filled(self.config.source_positions))
+        scratch = max(library.PIECE, library.QUERIES * (2 * _filled(width // heads) + places))
+        sizes = {"x": rows * fed * width, "wide": rows * fed * wide, "narrow": rows * fed * width}
+        sizes |= {"scratch": threads * scratch, "jobs": library.PHASES * len(self._layers) + library.MORE_PHASES}
+        grown = [self._grows(name, size) for name, size in sizes.items()]
+        if any(grown):
+            self._steps.clear()  # they point to room that is gone
+        rooms = {name: self._room[name].data_ptr() for name in sizes}
+        return library.Step(
             rows=rows,
             fed=fed,
             heard=self.config.source_positions,
-            text=self._memory(cache.text, cache.size),
-            sound=self._memory(cache.sound, heard),
-            x=self._space("x", rows * fed * width),
-            wide=self._space("wide", rows * fed * wide),
-            narrow=self._space("narrow", rows * fed * width),
-            scratch=self._space("scratch", pool.most * scratch),
             scratch_size=scratch,
             wide_size=wide,
-            jobs=self._space("jobs", library.PHASES * len(self._layers) + library.MORE_PHASES),
-            out=out.data_ptr(),
+            **rooms,
         )
-        self._kernels.step(ctypes.byref(self._model), ctypes.byref(step), ctypes.byref(pool))
-        return out
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
@@ -140,6 +161,7 @@ class NativeDecoder:
         (ids, inputs), rows = weight.shape, hidden.reshape(-1, hidden.shape[-1]).float().contiguous()
         out, pool = torch.empty((len(rows), ids)), self._kernels.pool()
         size = library.LOGITS_COLUMNS * inputs * weight.element_size() + 4 * library.LOGITS_PIECE
+        self._grows("logits", pool.most * size // 4)
         jobs = ctypes.c_int32()
         task = library.Logits(
             weight=weight.data_ptr(),
@@ -149,24 +171,20 @@ class NativeDecoder:
             inputs=inputs,
             rows=len(rows),
             half=self._half,
-            scratch=self._space("logits", pool.most * size // 4),
+            scratch=self._room["logits"].data_ptr(),
             scratch_size=size,
             jobs=ctypes.addressof(jobs),
         )
         self._kernels.logits(ctypes.byref(task), ctypes.byref(pool))
         return out.view(*hidden.shape[:-1], ids)
 
-    def _space(self, name: str, count: int) -> int:
-        """The address of room for so many floats, which the next step may use again."""
+    def _grows(self, name: str, count: int) -> bool:
+        """Have room for so many floats, which each step uses again; whether it had to be made."""
         held = self._room.get(name)
-        if held is None or len(held) < count:
-            held = self._room[name] = torch.zeros(count)
-        return held.data_ptr()
-
-    def _memory(self, memory: Tensor, size: int) -> library.Memory:
-        keys, values = memory
-        layer, row, head, _ = (stride * memory.element_size() for stride in keys.stride())
-        return library.Memory(keys.data_ptr(), values.data_ptr(), layer, row, head, size)
+        if held is not None and len(held) >= count:
+            return False
+        self._room[name] = torch.zeros(count)
+        return True
 
     def _layer(self, layer: DecoderLayer) -> library.Layer:
         text, sound, mlp = layer.attention, layer.cross, layer.mlp

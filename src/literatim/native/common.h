@@ -146,6 +146,19 @@ INLINE void put(void *matrix, int64_t at, float value, int half) {
 
 /* ---- products ---- */
 
+/* Part `p` of the LANES weights of the k-th pair of inputs. */
+INLINE void take_pair(const int half, const char *block, int64_t k, int p, vf *first, vf *second) {
+    const char *at = block + k * (half ? PAIR / 2 : PAIR) + p * WIDTH;
+    if (half) {
+        const vi both = *(const vi *)at;
+        *first = (vf)(both << 16);
+        *second = (vf)(both & (int32_t)0xffff0000);
+    } else {
+        *first = load(at);
+        *second = load(at + PAIR / 2);
+    }
+}
+
 /* M rows of x times blocks of LANES columns each; the even and the odd inputs are summed apart, in their order. */
 INLINE void tile(const int m_count, const int blocks, const int half, const float *x, int64_t x_row, const char *w,
                  int64_t pairs, int64_t w_block, float *out, int64_t out_row) {
@@ -153,17 +166,10 @@ INLINE void tile(const int m_count, const int blocks, const int half, const floa
     EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) even[m][b][p] = odd[m][b][p] = (vf){0};
     for (int64_t k = 0; k < pairs; k++) {
         EACH(b, blocks) EACH(p, PARTS) {
-            const char *at = w + b * w_block + k * (half ? PAIR / 2 : PAIR) + p * WIDTH;
-            if (half && m_count > 2) __builtin_prefetch(at + AHEAD); /* else the memory's own guess is as good */
             vf first, second;
-            if (half) {
-                const vi both = *(const vi *)at;
-                first = (vf)(both << 16);
-                second = (vf)(both & (int32_t)0xffff0000);
-            } else {
-                first = load(at);
-                second = load(at + PAIR / 2);
-            }
+            take_pair(half, w + b * w_block, k, p, &first, &second);
+            /* with fewer rows the processor's own guess is as good */
+            if (half && m_count > 2) __builtin_prefetch(w + b * w_block + k * (PAIR / 2) + p * WIDTH + AHEAD);
             EACH(m, m_count) {
                 even[m][b][p] += first * x[m * x_row + 2 * k];
                 odd[m][b][p] += second * x[m * x_row + 2 * k + 1];
@@ -181,17 +187,17 @@ typedef void Tile(const float *, int64_t, const char *, int64_t, int64_t, float 
                                  float *out, int64_t out_row) {                                                        \
         tile(m, b, half, x, x_row, w, pairs, w_block, out, out_row);                                                   \
     }
-/* `most`: rows taken at once where there are more; `wide`: blocks at once for so many rows. As many sums as there are
- * registers for. */
+/* How many rows are multiplied at once, how many at a time of more rows than that, and by how many blocks: as many sums
+ * as there are registers for. WIDE: blocks for so many rows. */
 #if WIDTH == 64
-enum { ROWS_AT_ONCE = 6, ROWS_OF_MANY = 4 };
+enum { ROWS_AT_ONCE = 6, ROWS_OF_MANY = 4, BLOCKS_OF_MANY = 2 };
 static const int WIDE[] = {0, 4, 4, 4, 2, 2, 2};
 #define WIDER(name, half)                                                                                              \
     TILE(name, half, 1, 4) TILE(name, half, 2, 4) TILE(name, half, 3, 4) TILE(name, half, 4, 2)                        \
     TILE(name, half, 5, 2) TILE(name, half, 6, 2)                                                                      \
     static Tile *const name##_wide[] = {0, name##_1_4, name##_2_4, name##_3_4, name##_4_2, name##_5_2, name##_6_2};
 #else
-enum { ROWS_AT_ONCE = 3, ROWS_OF_MANY = 3 };
+enum { ROWS_AT_ONCE = 3, ROWS_OF_MANY = 3, BLOCKS_OF_MANY = 1 };
 static const int WIDE[] = {0, 2, 1, 1};
 #define WIDER(name, half)                                                                                              \
     TILE(name, half, 1, 2) static Tile *const name##_wide[] = {0, name##_1_2, name##_2_1, name##_3_1};
@@ -204,20 +210,96 @@ static const int WIDE[] = {0, 2, 1, 1};
 TILES(whole, 0)
 TILES(halves, 1)
 
+enum { CHUNK = 64, MANY = 48 }; /* pairs of inputs, and rows, worked on before others: both stay in a core's caches */
+
+/* As `tile` for a CHUNK of the inputs: adds to sums (M, 2, blocks, LANES), the even and the odd ones. `next` are the
+ * blocks that come after, of which each pair brings `step` bytes nearer. */
+INLINE void tile_part(const int m_count, const int blocks, const int half, const float *x, int64_t x_row, const char *w,
+                      int64_t pairs, int64_t w_block, float *sums, const char *next, int64_t step) {
+    vf even[4][2][PARTS], odd[4][2][PARTS];
+    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) {
+        const float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
+        even[m][b][p] = load(at);
+        odd[m][b][p] = load(at + 2 * LANES);
+    }
+    for (int64_t k = 0; k < pairs; k++) {
+        EACH(b, blocks) {
+            __builtin_prefetch(next + b * w_block + k * step);
+            EACH(p, PARTS) {
+                vf first, second;
+                take_pair(half, w + b * w_block, k, p, &first, &second);
+                EACH(m, m_count) {
+                    even[m][b][p] += first * x[m * x_row + 2 * k];
+                    odd[m][b][p] += second * x[m * x_row + 2 * k + 1];
+                }
+            }
+        }
+    }
+    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) {
+        float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
+        store(at, even[m][b][p]);
+        store(at + 2 * LANES, odd[m][b][p]);
+    }
+}
+
+typedef void Part(const float *, int64_t, const char *, int64_t, int64_t, float *, const char *, int64_t);
+
+#define PART(name, half, m, b)                                                                                         \
+    static void name##_part_##m##_##b(const float *x, int64_t x_row, const char *w, int64_t pairs, int64_t w_block,    \
+                                      float *sums, const char *next, int64_t step) {                                   \
+        tile_part(m, b, half, x, x_row, w, pairs, w_block, sums, next, step);                                          \
+    }
+#define PARTS_OF(name, half)                                                                                           \
+    PART(name, half, 1, 1) PART(name, half, 2, 1) PART(name, half, 3, 1) PART(name, half, 4, 1)                        \
+    PART(name, half, 1, 2) PART(name, half, 2, 2) PART(name, half, 3, 2) PART(name, half, 4, 2)                        \
+    static Part *const name##_parts[2][5] = {                                                                          \
+        {0, name##_part_1_1, name##_part_2_1, name##_part_3_1, name##_part_4_1},                                       \
+        {0, name##_part_1_2, name##_part_2_2, name##_part_3_2, name##_part_4_2}};
+
+PARTS_OF(whole, 0)
+PARTS_OF(halves, 1)
+
+/* Up to MANY rows times one or two blocks: all rows by a CHUNK of the weights before the next one, which comes from
+ * memory meanwhile. */
+static void multiply_many(int half, const float *x, int64_t x_row, int64_t m_count, const char *w, int64_t pairs,
+                          int64_t w_block, int64_t blocks, float *out, int64_t out_row) {
+    const int64_t unit = half ? PAIR / 2 : PAIR, groups = (m_count + ROWS_OF_MANY - 1) / ROWS_OF_MANY;
+    float sums[MANY * 4 * LANES];
+    memset(sums, 0, m_count * 4 * LANES * sizeof(float));
+    for (int64_t k = 0; k < pairs; k += CHUNK) {
+        const int64_t some = pairs - k < CHUNK ? pairs - k : CHUNK;
+        const char *next = pairs - k > CHUNK ? w + (k + CHUNK) * unit : w + blocks * w_block;
+        for (int64_t group = 0, m = 0, rows; m < m_count; group++, m += rows) {
+            rows = (m_count - m + groups - group - 1) / (groups - group);
+            (half ? halves_parts : whole_parts)[blocks - 1][rows](x + m * x_row + 2 * k, x_row, w + k * unit, some,
+                                                                   w_block, sums + m * 4 * LANES,
+                                                                   next + group * some * unit / groups, unit / groups);
+        }
+    }
+    for (int64_t m = 0; m < m_count; m++)
+        EACH(b, 2) if (b < blocks) EACH(p, PARTS) {
+            const float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
+            store(out + m * out_row + b * LANES + p * (WIDTH / 4), load(at) + load(at + 2 * LANES));
+        }
+}
+
 /* (M, K) times so many blocks of columns. */
 static void multiply(int half, const float *x, int64_t x_row, int64_t m_count, const char *w, int64_t pairs,
                      int64_t w_block, int64_t blocks, float *out, int64_t out_row) {
-    const int64_t most = m_count > ROWS_AT_ONCE ? ROWS_OF_MANY : ROWS_AT_ONCE;
-    for (int64_t m = 0, rows; m < m_count; m += rows) {
-        const int64_t groups = (m_count - m + most - 1) / most;
-        rows = (m_count - m + groups - 1) / groups;
-        Tile *const wide = (half ? halves_wide : whole_wide)[rows], *const one = (half ? halves_one : whole_one)[rows];
+    if (m_count <= ROWS_AT_ONCE) {
+        Tile *const wide = (half ? halves_wide : whole_wide)[m_count], *const one = (half ? halves_one : whole_one)[m_count];
         for (int64_t b = 0, taken; b < blocks; b += taken) {
-            taken = blocks - b >= WIDE[rows] ? WIDE[rows] : 1;
-            (taken == 1 ? one : wide)(x + m * x_row, x_row, w + b * w_block, pairs, w_block,
-                                      out + m * out_row + b * LANES, out_row);
+            taken = blocks - b >= WIDE[m_count] ? WIDE[m_count] : 1;
+            (taken == 1 ? one : wide)(x, x_row, w + b * w_block, pairs, w_block, out + b * LANES, out_row);
         }
+        return;
     }
+    for (int64_t m = 0; m < m_count; m += MANY)
+        for (int64_t b = 0, taken; b < blocks; b += taken) {
+            taken = blocks - b >= BLOCKS_OF_MANY ? BLOCKS_OF_MANY : 1;
+            multiply_many(half, x + m * x_row, x_row, m_count - m < MANY ? m_count - m : MANY, w + b * w_block, pairs,
+                          w_block, taken, out + m * out_row + b * LANES, out_row);
+        }
 }
 
 /* Rows of a matrix (N, K), `row` elements apart, as the columns of a packed one. */

@@ -100,7 +100,7 @@ static void linear(Worker *worker, const Linear *layer, const float *x, int64_t 
     const int half = model_of(worker)->half;
     const int64_t pairs = layer->inputs / 2, block = pairs * (half ? PAIR / 2 : PAIR);
     const int64_t blocks = (layer->outputs + LANES - 1) / LANES;
-    const int64_t each = blocks >= 2 * COLUMNS * worker->team ? COLUMNS : 2;
+    const int64_t each = m_count <= ROWS_AT_ONCE && blocks >= 2 * COLUMNS * worker->team ? COLUMNS : 2;
     for (int64_t b; (b = each * next_job(worker)) < blocks;) {
         const int64_t some = blocks - b < each ? blocks - b : each, left = layer->outputs - b * LANES;
         for (int64_t m = 0; m < m_count; m += ROWS) {
