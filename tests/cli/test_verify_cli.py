@@ -28,6 +28,9 @@ def test_the_cpu_passes_beside_transformers(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert report["verdict"]["status"] == "pass"
     assert [item["against"] for item in report["end_to_end"]] == ["fp64", "transformers"]
+    for whole in report["end_to_end"]:
+        for logits in (whole["logits"], whole["floor"]["logits"]):
+            assert (logits["raw"]["not_finite"], logits["greedy"]) == (0, 1.0)
     independent = report["end_to_end"][1]
     assert independent["logits"]["raw"]["max_abs"] < 1e-3
     assert [token["first_difference"] for token in independent["tokens"]] == [None, None]

@@ -74,6 +74,31 @@ def test_its_noise_is_that_of_float32(case: Case) -> None:
         assert place.grade == "fp32", place
 
 
+def test_the_compiled_kernels_are_one_with_transformers_too(case: Case) -> None:
+    """What decodes on this CPU, where it has kernels; of it hidden states and logits are seen."""
+    engine = load(case.folder, device="cpu", assistant="none")._engine
+    places = compare(replay(engine.model, case.clips, case.answer, engine.steps), case.answer)
+    assert {place.name for place in places} >= {"encoder.layers.1", "encoder.norm", "decoder.norm", "decoder.logits"}
+    assert first_apart(places) is None
+    for place in places:
+        assert place.found.relative_rms is not None
+        assert 2**-27 < place.found.relative_rms < 2**-16, place
+
+
+@pytest.mark.slow
+def test_bfloat16_is_held_against_bfloat16(case: Case) -> None:
+    answer = ask(case.folder, case.clips[:1], True, case.model.config.vocab_size, "bfloat16")
+    assert answer.tokens == case.answer.tokens[:1]  # chosen in float64
+    short = load_whisper(case.folder, torch.bfloat16, torch.device("cpu"))
+    places = compare(replay(short, case.clips[:1], answer), answer)
+    assert first_apart(places) is None
+    assert {place.grade for place in places} == {"bf16"}
+    short.decoder.layers[1].mlp.fc2.bias.data.mul_(3)  # type: ignore[union-attr]
+    found = first_apart(compare(replay(short, case.clips[:1], answer), answer))
+    assert found is not None
+    assert found.name == "decoder.layers.1.mlp.fc2"
+
+
 def test_whole_figures_and_tokens(case: Case) -> None:
     def text(ids: object) -> str:
         return "".join(f" {token}" for token in ids)  # type: ignore[attr-defined]

@@ -205,5 +205,5 @@ def test_the_drawing_is_to_scale() -> None:
 
 def test_whose_the_noise_is() -> None:
     whole = built.whole()
-    for against, said in (("fp64", "the same dtype there"), ("transformers", "transformers' own float32")):
+    for against, said in (("fp64", "the same dtype there"), ("transformers", "transformers in the same dtype")):
         assert said in Page(page(built.report(end_to_end=(replace(whole, against=against),)))).text

@@ -1,7 +1,7 @@
 """transformers as the independent implementation: what it makes of the same sound, beside what our network does.
 
 It runs in a process of its own that never loads an accelerator's backend (`transformers_side`), in float64 for the
-truth and in float32 for its noise. It decodes by itself; both networks are then given the tokens that it chose, and
+truth and in the dtype for its noise. It decodes by itself; both networks are then given the tokens that it chose, and
 every block's output is compared, in the order of the work. On a CPU, where the device is its own noise floor, this is
 the gate.
 """
@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from literatim.errors import DependencyError, LiteratimError
 from literatim.models.whisper import DecoderLayer, EncoderLayer, Whisper
+from literatim.pipeline.steps import Steps
 from literatim.verify.end_to_end import TRANSFORMERS, Measured, end_to_end
 from literatim.verify.figures import Errors, errors
-from literatim.verify.grades import FP32, grade
+from literatim.verify.grades import OF_DTYPE, acceptable, grade
 from literatim.verify.subject import Clip
 from literatim.verify.tokens import Decode, Judge
 from literatim.verify.tokens import compare as compare_tokens
@@ -45,8 +46,10 @@ _FAILED = 1  # exit status of a child that says what went wrong
 class Answer:
     """What transformers said of clips: its tokens without prompt, and tensors (K or S, D) by clip and place.
 
-    `truth` is in float64, `floor` the same in float32; `about` has the versions and what the process had loaded.
+    `truth` is in float64, `floor` the same in `dtype`; `about` has the versions and what the process had loaded.
     """
+
+    dtype: str
 
     tokens: tuple[tuple[int, ...], ...]
     truth: Mapping[str, Tensor]
@@ -56,24 +59,25 @@ class Answer:
 
 @dataclass(frozen=True)
 class Place:
-    """One place of the network beside the independent one: our error, and that of its own float32."""
+    """One place of the network beside the independent one: our error, and its own in the same dtype."""
 
     clip: int
     name: str
+    dtype: str
     found: Errors
     floor: Errors
 
     @property
     def grade(self) -> str:
-        """The size of the error by name; that of our float32 should be fp32."""
-        return grade(self.found.relative_rms, self.floor.relative_rms, "float32", bad=self.found.not_finite)
+        """The size of the error by name; that of float32 should be fp32."""
+        return grade(self.found.relative_rms, self.floor.relative_rms, self.dtype, bad=self.found.not_finite)
 
 
-def ask(folder: Path, clips: Sequence[Clip], timestamps: bool, vocabulary: int) -> Answer:
-    """What transformers makes of the clips with the checkpoint in `folder`, by greedy decoding.
+def ask(folder: Path, clips: Sequence[Clip], timestamps: bool, vocabulary: int, dtype: str = "float32") -> Answer:
+    """What transformers makes of the clips with the checkpoint in `folder`, by greedy decoding in float64.
 
-    `vocabulary` is the number of tokens. Raises DependencyError where transformers is not installed, and LiteratimError
-    with its last words where its process fails.
+    `vocabulary` is the number of tokens, `dtype` that of its noise. Raises DependencyError where transformers is not
+    installed, and LiteratimError with its last words where its process fails.
     """
     with tempfile.TemporaryDirectory(prefix="literatim-") as made:
         place = Path(made)
@@ -83,13 +87,14 @@ def ask(folder: Path, clips: Sequence[Clip], timestamps: bool, vocabulary: int) 
             "folder": str(folder.resolve()),
             "timestamps": timestamps,
             "vocabulary": vocabulary,
+            "dtype": dtype,
             "clips": [{"prompt": list(clip.prompt), "most": clip.most} for clip in clips],
         }
         (place / "in.json").write_text(json.dumps(question), encoding="utf-8")
         _run(place)
         about = json.loads((place / "out.json").read_text(encoding="utf-8"))
-        truth, floor = (load_file(place / f"{dtype}.safetensors") for dtype in ("float64", "float32"))
-    return Answer(tuple(tuple(row) for row in about.pop("tokens")), truth, floor, about)
+        truth, floor = (load_file(place / f"{name}.safetensors") for name in ("float64", dtype))
+    return Answer(dtype, tuple(tuple(row) for row in about.pop("tokens")), truth, floor, about)
 
 
 def environment() -> dict[str, str]:
@@ -116,20 +121,24 @@ def _run(place: Path) -> None:
 
 
 @torch.inference_mode()
-def replay(model: Whisper, clips: Sequence[Clip], answer: Answer) -> dict[str, Tensor]:
-    """The same places of our network, given the tokens that transformers chose; on the CPU, in the network's dtype."""
+def replay(model: Whisper, clips: Sequence[Clip], answer: Answer, steps: Steps | None = None) -> dict[str, Tensor]:
+    """The same places of our network, given the tokens that transformers chose; on the CPU, in the network's dtype.
+
+    `steps` is what decodes, as the engine has it, if not the network's modules: of it only the ends are seen.
+    """
     kept: dict[str, Tensor] = {}
-    like = model.decoder.positions
+    like, decoder = model.decoder.positions, steps or model.decoder
     for clip, sound in enumerate(clips):
         tokens = torch.tensor([[*sound.prompt, *answer.tokens[clip]]], dtype=torch.int32, device=like.device)
         with kept_places(_modules(model), clip, tokens.shape[1], kept):
             states = model.encoder(sound.features[None].to(like.device, like.dtype))
-            cache = model.decoder.allocate(1)
-            model.decoder.listen(states, cache)
+            cache = decoder.allocate(1)
+            decoder.listen(states, cache)
             lengths = torch.zeros(1, dtype=torch.int32, device=like.device)
-            hidden = model.decoder(tokens, lengths, cache, tokens.shape[1])
+            hidden = decoder(tokens, lengths, cache, tokens.shape[1])
         chosen = hidden[0, len(sound.prompt) - 1 :][: len(answer.tokens[clip])]
-        kept[f"{clip}/decoder.logits"] = model.decoder.logits(chosen).cpu()
+        kept[f"{clip}/decoder.norm"] = spread_out(hidden[0]).cpu()
+        kept[f"{clip}/decoder.logits"] = decoder.logits(chosen).cpu()
     return kept
 
 
@@ -140,13 +149,13 @@ def compare(found: Mapping[str, Tensor], answer: Answer) -> list[Place]:
         clip, _, name = key.partition("/")
         if tensor.numel() and key in answer.truth:
             true = answer.truth[key]
-            places.append(Place(int(clip), name, errors(tensor, true), errors(answer.floor[key], true)))
+            places.append(Place(int(clip), name, answer.dtype, errors(tensor, true), errors(answer.floor[key], true)))
     return places
 
 
 def first_apart(places: Sequence[Place]) -> Place | None:
-    """Where our network first does something else, the errors before it being float32's; None where it does not."""
-    return next((place for place in places if place.grade != FP32), None)
+    """Where our network first does something else, the errors before it being the dtype's; None where it does not."""
+    return next((place for place in places if not acceptable(place.grade, OF_DTYPE[place.dtype])), None)
 
 
 def against_transformers(

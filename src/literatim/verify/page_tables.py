@@ -56,7 +56,7 @@ def figures(runs: Sequence[EndToEnd]) -> Iterator[str]:
         columns = [column for name in shown for column in (name, "CPU")]
         yield from table(("", *columns), _tensors(list(shown.values())), texts=1)
         yield from table(("", "device", "CPU"), _rows(run), texts=1)
-        floor = "transformers' own float32" if run.against == TRANSFORMERS else _FLOOR
+        floor = "transformers in the same dtype" if run.against == TRANSFORMERS else _FLOOR
         yield f'<p class="note">{run.positions} positions; CPU: {floor}. {_NOTE}</p>'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from literatim.verify.golden import FLOORS, Choice, Golden
 from literatim.verify.sites import ENCODED
 from literatim.verify.subject import CPU, WhisperSubject
 from literatim.verify.tokens import Judge, compare
-from literatim.verify.types import EndToEnd, Report, TokenFigures
+from literatim.verify.types import FAIL, Call, EndToEnd, Report, TokenFigures
 from literatim.verify.verdict import Expectation
+from literatim.verify.zoom import zoom
 
 _PACKAGES = ("torch", "numpy", "safetensors", "transformers")
 
@@ -73,7 +74,8 @@ def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **opti
     prepared = prepare(model, device, how, audio, where)
     if how.save_golden is not None:
         prepared.golden.save(Path(how.save_golden))
-    return check(prepared, device, how)
+    report = check(prepared, device, how)
+    return replace(report, zoom=_zoom(prepared, device, how, report))
 
 
 def prepare(
@@ -139,6 +141,17 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
     )
 
 
+def _zoom(prepared: Prepared, device: torch.device, how: VerifyOptions, report: Report) -> tuple[Call, ...]:
+    """The operations inside the worst call of the likeliest suspect, where its own error is what is wrong with it."""
+    worst = {item.name: item.worst for item in report.modules if item.status == FAIL}
+    first = next((worst[suspect.module] for suspect in report.verdict.suspects if suspect.module in worst), None)
+    if first is None:
+        return ()
+    with devices.precision(how.precision, device):
+        expectation = Expectation.of(report.dtype, devices.precision_flags(device), how.expect)
+        return zoom(prepared.subject(device), prepared.golden, expectation.floor, first.index)
+
+
 def _belongs(golden: Golden, folder: Path, dtype: str, place: Path) -> None:
     """ModelFormatError where a golden folder is of another model or dtype."""
     if golden.about["dtype"] != dtype:
@@ -197,11 +210,14 @@ def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | No
     """The CPU's own way, as transcription takes it, beside transformers; and where they first part."""
     subject = WhisperSubject(prepared.folder, prepared.dtype, CPU, own_way=True)
     clips, tokenizer = prepared.golden.clips, subject.tokenizer
-    answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size)
+    dtype = str(prepared.dtype).removeprefix("torch.")
+    answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size, dtype)
     said = [item.tokens for item in subject.work(clips)]
     plain = WhisperSubject(prepared.folder, prepared.dtype, CPU)
-    found = independent.replay(plain.model, clips, answer)
-    apart = independent.first_apart(independent.compare(found, answer))
+    modules = independent.replay(plain.model, clips, answer)
+    found = independent.replay(subject.model, clips, answer, subject.engine.steps)
+    parts = [independent.first_apart(independent.compare(places, answer)) for places in (modules, found)]
+    apart = next((place for place in parts if place is not None), None)
     whole = independent.against_transformers(
         found, answer, clips, said, tokenizer.decode, tokenizer.eot, _special(tokenizer)
     )

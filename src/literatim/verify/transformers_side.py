@@ -39,13 +39,13 @@ def main() -> None:
 
 
 def answer(place: Path) -> None:
-    """Decode in float64, then give the chosen tokens to the network in float64 and in float32."""
+    """Decode in float64, then give the chosen tokens to the network in float64 and in the dtype of the noise."""
     from safetensors.torch import load_file, save_file
 
     question = json.loads((place / "in.json").read_text(encoding="utf-8"))
     features = load_file(place / "in.safetensors")
     tokens: list[list[int]] = []
-    for dtype in ("float64", "float32"):
+    for dtype in ("float64", question["dtype"]):
         model = _load(question["folder"], dtype)
         if not tokens:
             tokens = [_decode(model, features[str(at)], question, clip) for at, clip in enumerate(question["clips"])]
