@@ -61,8 +61,8 @@ def _rows(call: Struck) -> Tensor:
 def _normalised(call: Struck, wrong: Tensor) -> Tensor:
     """What the device gives, moved by as much as a wrong normalisation is from a right one."""
     clean = call.clean()
-    moved = (wrong - layer_norm(_rows(call))) * call.args[2].double()
-    return (clean.double() + moved).to(clean.dtype)
+    moved: Tensor = (wrong - layer_norm(_rows(call))) * call.args[2].double()
+    return moved.add(clean.double()).to(clean.dtype)
 
 
 def gelu_by_tanh(_amount: float) -> Change:

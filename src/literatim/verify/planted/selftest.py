@@ -53,8 +53,8 @@ class Plan:
     """
 
     dtypes: tuple[str, ...] = DTYPES
-    repeats: tuple[int, int] = (2, 1)
-    mixed: int = 40
+    repeats: tuple[int, int] = (1, 1)
+    mixed: int = 28
     rows: int = 3
     tokens: int = 6
     share: float = 1.0
