@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import literatim
 from literatim.cli.verify import verify
 from literatim.errors import DeviceError, ModelFormatError, OptionError
 from literatim.options import VerifyOptions
@@ -212,3 +213,15 @@ def test_the_commands_exit_code_and_files(
     assert "<html" in (tmp_path / "out" / "report.html").read_text("utf-8")
     assert str(tmp_path) not in done.stdout
     assert ("suspect:" in done.stderr) == bool(code)
+
+
+def test_the_operation_inside_the_worst_call_is_shown(prepared: run.Prepared, tmp_path: Path) -> None:
+    """A layer norm is three results of one kernel; what it is scaled by last is wrong, mean and deviation are not."""
+    prepared.golden.save(tmp_path)
+    options = {"device": "npu", "dtype": "float32", "precision": "highest", "golden": str(tmp_path)}
+    with fake_npu.plant(faults.scaled("aten.addcmul", 1.001)):
+        report = literatim.verify("demo", **options)
+    assert report.verdict.suspects[0].module == report.zoom[0].module
+    assert [call.op for call in report.zoom] == ["aten::native_layer_norm"] * 3
+    assert [call.deviation.ratio > 8 for call in report.zoom] == [True, False, False]
+    assert literatim.verify("demo", **options).zoom == ()

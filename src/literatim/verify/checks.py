@@ -75,7 +75,7 @@ class Through(_Check):
             floor, scale = self._golden.through_floor[self._floor, entry.key], self._golden.scale("through", entry.key)
             self._note(entry, measure(got, truth, floor, unit, scale=scale))
             if is_output(seen.site, seen.op):
-                self.outputs[entry.key] = sample(result, OUTPUT_ROWS).cpu()
+                self.outputs[entry.key] = sample(result, OUTPUT_ROWS).to("cpu", copy=True)
         if not is_choice(seen.op):
             return out
         choice = self._golden.choices[len(self.chosen)]

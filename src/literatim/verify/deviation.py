@@ -141,12 +141,10 @@ def _ratios(found: Spread, floor: Spread, scale: Scale, elements: int, unit: flo
     count = len(scale.rows)
     whole = max(floor.error, unit * (0.5 if elements >= FEW else 2.0))
     row = torch.maximum(floor.rows, whole * scale.rows).clamp(min=whole / 2)
-    channel = torch.maximum(floor.channels, whole * scale.channels).clamp(min=whole / 2 if count >= FEW else whole)
-    ratios = {
-        "whole": found.error / whole,
-        "row": float((found.rows / row).max()),
-        "channel": float((found.channels / channel).max()),
-    }
+    ratios = {"whole": found.error / whole, "row": float((found.rows / row).max())}
+    channel = torch.maximum(floor.channels, whole * scale.channels).clamp(min=whole / 2)
+    if count >= FEW:
+        ratios["channel"] = float((found.channels / channel).max())
     if elements >= 64 * FEW:
         gain = max(_SIGMAS * max(floor.gain_noise, unit / math.sqrt(elements)), abs(floor.gain), common)
         ratios["gain"] = abs(found.gain) / gain

@@ -67,12 +67,13 @@ Floors = dict[tuple[str, str], Spread]
 
 @dataclass
 class Golden:
-    """A reference. `own` is the truth of each call on the reference's inputs, `through` that of the run left to itself.
+    """A reference.
 
-    Both by `Entry.key`, `through` in sampled rows (`sample`). The floors are the CPU's own errors in the dtype by the
-    name of the floor: `plain`, and for float32 `conv` and `all`, in which convolutions or all products have factors of
-    ten bits, as in TF32 and HF32. `own_floor` has a second one, `all`, for products alone. `outputs` has what leaves
-    the encoder, in sampled rows, and the logits: `truth/KEY` and `FLOOR/KEY`.
+    `own` is the truth of each call on the reference's inputs, `through` that of the run left to itself; both by
+    `Entry.key`, `through` in sampled rows (`sample`). The floors are the CPU's own errors in the dtype by the name of
+    the floor: `plain`, and for float32 `conv` and `all`, in which convolutions or all products have factors of ten
+    bits, as in TF32 and HF32. `own_floor` has a second one, `all`, for products alone. `outputs` has what leaves the
+    encoder, in sampled rows, and the logits: `truth/KEY` and `FLOOR/KEY`.
     """
 
     about: dict[str, Any]

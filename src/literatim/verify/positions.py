@@ -16,8 +16,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Positions:
-    """`span` is the length of the encoder's axis, `block` that of a prompt's; an axis may be a multiple of one of them.
+    """Which positions of a long axis are kept.
 
+    `span` is the length of the encoder's axis, `block` that of a prompt's; an axis may be a multiple of one of them.
     `kept` of the positions stay; with None all do.
     """
 

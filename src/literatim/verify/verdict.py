@@ -164,6 +164,7 @@ def verdict(
         reasons = [sentence for item in end_to_end for sentence in _one_percent(item)]
         return Verdict(FAIL if reasons else PASS, tuple(reasons), suspects)
     reasons = [f"{suspect.module}: {suspect.evidence}" for suspect in suspects]
+    reasons += [sentence for item in end_to_end for sentence in _not_finite(item)]
     reasons += [_parted(item, token) for item in end_to_end for token in item.tokens if not token.same]
     if reasons:
         return Verdict(FAIL, tuple(reasons), suspects)
@@ -201,7 +202,8 @@ def _evidence(item: ModuleFigures) -> str:
     where = f"{calls}, worst at {item.worst.stage}"
     if own.differing:
         return f"{own.differing} of {own.elements} values of {item.worst.op} are not what they must be {where}"
-    return f"{item.worst.op} is {item.grade}-grade where {item.expected} is expected, {_times(item.ratio, own)} {where}"
+    grade = item.grade if item.grade == grades.BROKEN else f"{item.grade}-grade"
+    return f"{item.worst.op} is {grade} where {item.expected} is expected, {_times(item.ratio, own)} {where}"
 
 
 def _times(ratio: float, found: Deviation) -> str:
@@ -217,6 +219,12 @@ def _parted(item: EndToEnd, token: TokenFigures) -> str:
         + (f", whose margin is {token.margin:.3g}" if token.margin is not None else ", which the rules do not allow")
         + (f" where rounding moves {token.noise:.2g}" if token.noise is not None else "")
     )
+
+
+def _not_finite(item: EndToEnd) -> list[str]:
+    """Figures leave out what is no number, so that it has to be said."""
+    counts = {"the encoder": item.encoder.get("not_finite", 0), "the logits": item.logits["raw"]["not_finite"]}
+    return [f"{name} against {item.against}: {count} values are not finite" for name, count in counts.items() if count]
 
 
 def _one_percent(item: EndToEnd) -> tuple[str, ...]:
