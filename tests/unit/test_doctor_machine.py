@@ -266,3 +266,25 @@ def test_warnings_are_sorted() -> None:
 
 def test_no_warnings() -> None:
     assert notices.findings(["", "a line\n"]) == []
+
+
+@pytest.mark.parametrize(
+    ("torch", "variables", "status", "said"),
+    [
+        ({"kernels": "v4"}, {}, OK, "AVX-512"),
+        ({"kernels": "base"}, {}, OK, "this processor's vectors"),
+        ({"kernels": None}, {"LITERATIM_KERNELS": "none"}, INFO, "LITERATIM_KERNELS=none"),
+        ({"kernels": None}, {}, WARN, "several times as long"),
+    ],
+)
+def test_kernels(
+    tmp_path: Path, torch: dict[str, str | None], variables: dict[str, str], status: str, said: str
+) -> None:
+    (found,) = [item for item in machine.findings(torch, variables, tmp_path) if item.name == "kernels"]
+    assert found.state == status
+    assert said in found.text
+    assert bool(found.mend) == (status == WARN)
+
+
+def test_no_kernels_without_torch(tmp_path: Path) -> None:
+    assert not [item for item in machine.findings(None, {}, tmp_path) if item.name == "kernels"]

@@ -10,8 +10,10 @@ from literatim.doctor.probe import causes
 
 
 def torch_itself() -> dict[str, Any]:
-    """Version, file, the CUDA or HIP it was built for, and how many threads it would use."""
+    """Version, file, the CUDA or HIP it was built for, threads it would use, and our kernels beside it."""
     import torch
+
+    from literatim.native import library
 
     build = torch.version
     return {
@@ -21,6 +23,7 @@ def torch_itself() -> dict[str, Any]:
         "hip": getattr(build, "hip", None),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
+        "kernels": library.level(),
     }
 
 

@@ -14,13 +14,15 @@ from literatim.doctor import limits
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
 
 SECTION = "machine"
+_CHOICE = "LITERATIM_KERNELS"
+_LEVELS = {"v4": "AVX-512 and VNNI", "v3": "AVX2", "base": "this processor's vectors"}
 _LITTLE = 2 * 2**30  # bytes; torch itself takes about a quarter of it
 _ROOT = Path("/")
 
 
 def findings(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root: Path = _ROOT) -> list[Finding]:
     """`torch` is what the child said of itself, None when it cannot be imported."""
-    return [_processor(root), *_threads(torch, variables, root), _memory(root)]
+    return [_processor(root), *_kernels(torch, variables), *_threads(torch, variables, root), _memory(root)]
 
 
 def _processor(root: Path) -> Finding:
@@ -31,6 +33,19 @@ def _processor(root: Path) -> Finding:
             SECTION, "processor", WARN, f"{text}; without AVX2 it is many times slower", "use a newer machine"
         )
     return Finding(SECTION, "processor", OK, text)
+
+
+def _kernels(torch: Mapping[str, Any] | None, variables: Mapping[str, str]) -> list[Finding]:
+    """Which of the compiled kernels decode on this processor."""
+    if torch is None or "kernels" not in torch:
+        return []
+    if torch["kernels"] is not None:
+        return [Finding(SECTION, "kernels", OK, f"{_LEVELS[torch['kernels']]}, built here")]
+    if variables.get(_CHOICE):
+        return [Finding(SECTION, "kernels", INFO, f"none, by {_CHOICE}={variables[_CHOICE]}: torch's operators decode")]
+    text = "none for this processor were built: decoding on the CPU takes several times as long"
+    mend = "install a C compiler (gcc or clang), then: pip install --force-reinstall --no-deps literatim"
+    return [Finding(SECTION, "kernels", WARN, text, mend)]
 
 
 def _threads(torch: Mapping[str, Any] | None, variables: Mapping[str, str], root: Path) -> list[Finding]:

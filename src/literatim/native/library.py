@@ -151,6 +151,15 @@ class Library:
         return self._pool
 
 
+def level() -> str | None:
+    """Of the kernels in use; None where torch's operators do the work, or what was built cannot be loaded."""
+    try:
+        found = find()
+    except (DependencyError, OSError):
+        return None
+    return None if found is None else found.level
+
+
 def find() -> Library | None:
     """The fastest kernels that were built and that this processor runs; None where there are none.
 

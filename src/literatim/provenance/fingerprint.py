@@ -31,6 +31,8 @@ def fingerprint(
     """
     import torch
 
+    from literatim.native import library
+
     where = torch.device(device)
     cpu, ram = host.processor(), devices.host_memory().total
     return {
@@ -45,6 +47,7 @@ def fingerprint(
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
+        "kernels": library.level(),
         "device": device,
         "device_name": None if where.type == "cpu" else devices.name_of(where),
         "dtypes": list(dtypes),
