@@ -114,7 +114,7 @@ class VerifyOptions:
     )
     steps: int | None = option(
         None,
-        "steps of decoding whose every operation is compared (default: 10, in a saved reference 3); all tokens are",
+        "steps of decoding whose every operation is compared (default: 10, in a saved reference 2); all tokens are",
         minimum=1,
     )
     against: str = option(

@@ -23,7 +23,7 @@ INDEX, VALUES = "golden.json", "values.safetensors"
 PLAIN, CONV, ALL = FLOORS = ("plain", "conv", "all")
 TOP = 16  # likeliest tokens whose scores are kept at each choice
 OUTPUT_ROWS = 400  # of the encoder's output, and of logits, that are kept whole
-ROWS = 24  # rows of each result that are kept from the run left to itself
+ROWS, FEW_ROWS = 48, 8  # rows of each result that are kept from the run left to itself, in memory and in a file
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class Golden:
     def positions(self) -> Positions:
         """Which of the encoder's positions are kept of each result."""
         return Positions(self.clips[0].features.shape[1] // 2, PROMPT_BLOCK, self.about.get("positions"))
+
+    @property
+    def rows(self) -> int:
+        """Rows of each result in `through`."""
+        return ROWS if self.about.get("positions") is None else FEW_ROWS
 
     def scale(self, group: str, key: str) -> Scale:
         """The size of a truth in `own` or `through`, computed once."""
@@ -174,7 +179,7 @@ class Golden:
         )
 
 
-def sample(values: Tensor, most: int = ROWS) -> Tensor:
+def sample(values: Tensor, most: int) -> Tensor:
     """Rows (vectors of the last dimension) of a tensor, `most` of them, evenly spread: (R, D)."""
     rows = values.reshape(-1, values.shape[-1]) if values.dim() > 1 else values.reshape(1, -1)
     if len(rows) <= most:

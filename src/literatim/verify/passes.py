@@ -68,7 +68,7 @@ class Truth:
             self._choose(seen, values_of_choice(args), out)
         if self._keep(seen.stage):
             for item, result in enumerate(results(seen.op, args, out)):
-                self._golden.through[f"{seen.index}.{item}"] = _single(sample(result))
+                self._golden.through[f"{seen.index}.{item}"] = _single(sample(result, self._golden.rows))
                 if is_output(seen.site, seen.op):
                     self._golden.outputs[f"truth/{seen.index}.{item}"] = sample(result, OUTPUT_ROWS).clone()
         return out
@@ -94,7 +94,9 @@ class Floor:
         if self._keep(seen.stage):
             for item, result in enumerate(results(seen.op, args, out)):
                 key = f"{seen.index}.{item}"
-                self._golden.through_floor[self._name, key] = spread(sample(result), self._golden.through[key])
+                self._golden.through_floor[self._name, key] = spread(
+                    sample(result, self._golden.rows), self._golden.through[key]
+                )
                 if is_output(seen.site, seen.op):
                     self._golden.outputs[f"{self._name}/{key}"] = sample(result, OUTPUT_ROWS).to(
                         torch.float32, copy=True

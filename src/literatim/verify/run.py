@@ -33,7 +33,7 @@ from literatim.verify.zoom import zoom
 _PACKAGES = ("torch", "numpy", "safetensors", "transformers")
 
 STEPS = 10  # of decoding whose operations are compared
-MAILED, MAILED_STEPS = 8, 3  # positions of each result, and steps, that a saved reference has
+MAILED, MAILED_STEPS = 6, 2  # positions of each result, and steps, that a saved reference has
 
 
 @dataclass
