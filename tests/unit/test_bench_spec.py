@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from literatim.bench import spec, spec_clips, spec_memory, spec_report, spec_row
 from literatim.bench.plan import Plan as SpeedPlan
 from literatim.bench.protocol import Refused
 from literatim.bench.spec_rows import SpecRow, entries
-from literatim.bench.spec_subject import Plan, Shaped
+from literatim.bench.spec_subject import WAVES, Plan, Shaped
 from literatim.bench.spec_ways import Ours, Round, Run, speculation
 from literatim.bench.worker import Inside
 from literatim.errors import OptionError
@@ -76,8 +77,20 @@ def test_rows_of_a_decoder_alone_say_different_things(monkeypatch: pytest.Monkey
     subject = Shaped(Plan(shape="micro", tokens=20), tmp_path)
     plain, _ = subject.ways("float32")
     (found,) = plain.begin(subject.groups(4))
-    assert len({tuple(ids) for ids in found.ids}) == 4
+    assert len(found.ids) == WAVES * 4
+    assert len({tuple(ids) for ids in found.ids}) == WAVES * 4
     assert all(len(set(ids)) > 5 for ids in found.ids)
+
+
+def test_a_window_says_in_a_slot_taken_over_what_it_says_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("literatim.bench.spec_subject.DECODER_ALONE", ("micro",))
+    subject = Shaped(Plan(shape="micro", tokens=20), tmp_path)
+    plain, _ = subject.ways("float32")
+    (group,) = subject.groups(3)
+    (found,) = plain.begin([group])
+    (alone,) = plain.begin([replace(group, slots=1)])
+    assert alone.ids == found.ids
+    assert len(alone.rounds) > len(found.rounds)
 
 
 # ---- real words

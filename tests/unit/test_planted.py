@@ -84,14 +84,21 @@ def test_errors_are_other_words_of_the_text() -> None:
     assert with_errors([5, 6], [True, False]) == [5, 5]
 
 
-def test_targets_go_with_the_states_and_with_the_rows() -> None:
-    targets = torch.tensor([[3, 51864, 255, 256], [7, 8, 9, 10], [11, 12, 13, 14]])
-    network = PlantedNetwork(inner := Echo(51865), targets.clone())
-    tokens, lengths = torch.zeros((2, 2), dtype=torch.int32), torch.tensor([1, 0], dtype=torch.int32)
-    hidden = network.feed(tokens, lengths, 3)
-    assert network.choose(hidden.flatten(0, 1)).argmax(-1).tolist() == [51864, 255, 7, 8]
-    assert network.logits(hidden[:, 0]).argmax(-1).tolist() == [0, 0]  # the network's own
-    assert network.choose(network.feed(tokens[:1], lengths[:1], 3, start=2)[0]).argmax(-1).tolist() == [12, 13]
-    network.move(2, 0, 4)
+def test_targets_go_with_the_states_and_with_the_windows() -> None:
+    targets = torch.tensor([[3, 51864, 255, 256], [7, 8, 9, 10], [11, 12, 13, 14], [15, 16, 17, 18]])
+    network = PlantedNetwork(inner := Echo(51865), targets)
+
+    def proposed(count: int, lengths: list[int], start: int = 0) -> list[int]:
+        tokens = torch.zeros((len(lengths), count), dtype=torch.int32)
+        hidden = network.feed(tokens, torch.tensor(lengths, dtype=torch.int32), 4, start)
+        assert network.logits(hidden[:, 0]).argmax(-1).tolist() == [0] * len(lengths)  # the network's own
+        return network.choose(hidden.flatten(0, 1)).argmax(-1).tolist()
+
+    assert proposed(1, [0, 0]) == [3, 7]
+    assert proposed(2, [1, 2]) == [51864, 255, 9, 10]
+    assert proposed(1, [0], start=2) == [11]  # the third window
+    network.move(2, 0, 4)  # takes the place of the first, which has ended
     assert inner.moves == [(2, 0, 4)]
-    assert network.choose(network.feed(tokens[:1], lengths[:1], 3)[0]).argmax(-1).tolist() == [12, 13]
+    assert proposed(1, [3, 3]) == [14, 10]
+    assert proposed(2, [0], start=2) == [15, 16]  # and the fourth the place that is free
+    assert proposed(1, [1, 1, 2]) == [12, 8, 17]

@@ -73,20 +73,26 @@ class Trace:
 
 
 class PlantedNetwork:
-    """`decode.network.Network` that runs another one, and then chooses what `targets` (rows, positions) say.
+    """`decode.network.Network` that runs another one, and then chooses what `targets` (windows, positions) say.
 
     A target is the draft's id of what follows the token that is fed at that position. It goes along with the hidden
-    states as two more channels, so that whatever is picked from them keeps its own.
+    states as two more channels, so that whatever is picked from them keeps its own. Windows take slots in their order.
     """
 
     def __init__(self, inner: Network, targets: Tensor) -> None:
         self._inner, self._targets = inner, targets
+        self._windows: dict[int, int] = {}  # by slot
+        self._begun = 0
 
     def feed(self, tokens: Tensor, lengths: Tensor, limit: int, start: int = 0) -> Tensor:
         """Hidden states with their targets, (B, K, D + 2)."""
         hidden = self._inner.feed(tokens, lengths, limit, start)
+        slots = range(start, start + len(tokens))
+        if not lengths.any():  # prompts: these windows begin
+            self._windows |= {slot: self._begun + place for place, slot in enumerate(slots)}
+            self._begun += len(slots)
         places = lengths[:, None].long() + torch.arange(tokens.shape[1], device=tokens.device)  # (B, K)
-        targets = self._targets[start : start + len(tokens)].gather(1, places)
+        targets = self._targets[[self._windows[slot] for slot in slots]].gather(1, places)
         digits = torch.stack([targets // DIGITS, targets % DIGITS], -1)
         return torch.cat([hidden, digits.to(hidden.dtype)], -1)
 
@@ -103,7 +109,7 @@ class PlantedNetwork:
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy a row, its targets too."""
         self._inner.move(source, target, positions)
-        self._targets[target] = self._targets[source]
+        self._windows[target] = self._windows[source]
 
 
 class PlantedAssistant(Assistant):
@@ -146,7 +152,7 @@ class PlantedAssistant(Assistant):
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls."""
         found = super().draft(rules)
-        return replace(found, network=PlantedNetwork(found.network, self._targets.clone()))
+        return replace(found, network=PlantedNetwork(found.network, self._targets))
 
 
 def with_errors(words: Sequence[int], right: Sequence[bool]) -> list[int]:

@@ -28,6 +28,7 @@ from literatim.text.tokenizer import WhisperTokenizer
 DRAFT_LAYERS = {"tiny": 1, "base": 1, "small": 2, "large-v2": 2, "micro": 1}
 DECODER_ALONE = ("large-v2",)  # an encoder of 635 million weights would say nothing of decoding
 PREVIOUS = 4  # tokens of made-up text before each row's prompt where no sound tells the rows apart
+WAVES = 3  # windows for a slot where no sound tells them apart: a slot that is free takes the next one
 WORDS = 8192  # text ids that a planted draft proposes: a draft is trained to leave out rare ones
 
 
@@ -171,14 +172,15 @@ class Shaped(Subject):
         return Engine(model, WhisperTokenizer.from_folder(folder, generation, {}), generation)
 
     def groups(self, batch: int) -> list[Group]:
-        """One: the batch."""
+        """One: the batch; of a decoder alone as many windows as fill the slots WAVES times."""
         if not self._alone:
             features = list(self.windows(batch).features)
             return [Group(features, [self._prompt] * batch, [LANGUAGE] * batch, self._plan.tokens)]
         random = np.random.default_rng(self._plan.seed)
-        told = random.integers(256, self._shape.text_tokens, size=(batch, PREVIOUS)).tolist()
+        count = WAVES * batch
+        told = random.integers(256, self._shape.text_tokens, size=(count, PREVIOUS)).tolist()
         prompts = [(self._previous or 0, *words, *self._prompt) for words in told]
-        return [Group([], prompts, [LANGUAGE] * batch, self._plan.tokens)]
+        return [Group([], prompts, [LANGUAGE] * count, self._plan.tokens, batch)]
 
     def windows(self, batch: int) -> Windows:
         """Made-up sound."""

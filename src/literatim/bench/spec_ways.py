@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from literatim import device as devices
 from literatim.bench.runners import OURS
 from literatim.bench.runners.base import Ids
 from literatim.decode.pace import AdaptivePace, Pace
+from literatim.decode.rows import Decoded
 from literatim.decode.rules import Rules
 from literatim.pipeline.engine import Engine
 
@@ -23,13 +25,15 @@ from literatim.pipeline.engine import Engine
 class Group:
     """Windows that are decoded together: features (M, T) of each, none without an encoder, and their prompts.
 
-    Each row says `most` tokens at most; `languages` are those of the prompts.
+    Each row says `most` tokens at most; `languages` are those of the prompts. With fewer `slots` than windows, the next
+    window takes the place of one that has ended.
     """
 
     features: Sequence[Tensor]
     prompts: Sequence[Sequence[int]]
     languages: Sequence[str]
     most: int | None
+    slots: int | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -149,7 +153,7 @@ class Ours:
         """With a pace that knows nothing yet."""
         self._groups = groups
         if not self.hears:
-            make_up_sound(self.engine, max(map(len, groups)))
+            make_up_sound(self.engine, max(group.slots or len(group) for group in groups))
         if self.drafted:
             self._pace = AdaptivePace() if self.proposals is None else Pace(self.proposals)
         for _ in range(self.warmup - 1):
@@ -166,10 +170,30 @@ class Ours:
                 engine.listen(list(group.features))
                 devices.synchronize(engine.device)
             middle = time.perf_counter()
-            found = engine.decode(group.prompts, self.rules, group.most)
+            if group.slots is None:
+                found = engine.decode(group.prompts, self.rules, group.most)
+            else:
+                found = in_slots(engine, group, self.rules, group.slots)
             devices.synchronize(engine.device)
             end = time.perf_counter()
         return Run(middle - start, end - middle, [list(row.tokens) for row in found], tuple(watch.rounds))
+
+
+def in_slots(engine: Engine, group: Group, rules: Rules, slots: int) -> list[Decoded]:
+    """All windows of a group, so many at once, as `transcribe` does it; the sound is the same in every slot."""
+    waiting = deque(replace(engine.request(prompt, group.most), owner=at) for at, prompt in enumerate(group.prompts))
+    results: dict[int, Decoded] = {}
+    with engine.at_work():
+        batch = engine.batch(rules)
+        while waiting or batch.rows:
+            next_ones = [waiting.popleft() for _ in range(min(slots - len(batch.rows), len(waiting)))]
+            if next_ones:
+                batch.admit(next_ones, len(batch.rows), engine.width([request.prompt for request in next_ones]))
+            if not any(row.finished for row in batch.rows):
+                batch.round()
+            results |= {row.request.owner: batch.result(row) for row in batch.rows if row.finished}
+            batch.close()
+    return [results[at] for at in range(len(group))]
 
 
 def make_up_sound(engine: Engine, rows: int) -> None:

@@ -52,7 +52,7 @@ def compare(
     judge: Judge | None = None,
     truth: str | None = None,
 ) -> TokenFigures:
-    """One clip's tokens, without prompt; `end` stands for what follows the shorter of both, `truth` is what was said.
+    """One clip's tokens, without prompt; `end` stands for what follows the shorter, `truth` is what was said.
 
     `decode` makes text of tokens; `special` names those that are no text.
 
