@@ -112,6 +112,9 @@ class VerifyOptions:
     max_new_tokens: int | None = option(
         None, "most tokens of one window (default: half the decoder's context)", minimum=1
     )
+    assistant: str | None = option(
+        None, "a draft, by name or folder (auto: a known one on this disk), that must change no token of the device's"
+    )
     steps: int | None = option(
         None,
         "steps of decoding whose every operation is compared (default: 10, in a saved reference 2); all tokens are",
@@ -136,7 +139,7 @@ class VerifyOptions:
         False, "an operation that the device lacks is an error, never done by the CPU instead", flag=True
     )
     golden: str | None = option(None, "folder with a reference that was made before, here or elsewhere")
-    save_golden: str | None = option(None, "folder to write the reference to")
+    save_golden: str | None = option(None, "folder to write the reference to; on a CPU that is all that is done")
 
 
 @dataclass(frozen=True)

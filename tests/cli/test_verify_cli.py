@@ -12,6 +12,7 @@ import pytest
 
 from literatim.cli.main import main
 from literatim.demo import recording_path, recordings
+from literatim.verify.golden import Golden
 
 COMMAND = [sys.executable, "-m", "literatim.cli.main", "verify"]
 
@@ -35,9 +36,27 @@ def test_the_cpu_passes_beside_transformers(tmp_path: Path) -> None:
     assert independent["logits"]["raw"]["max_abs"] < 1e-3
     assert [token["first_difference"] for token in independent["tokens"]] == [None, None]
     assert [token["truth"] is not None for token in independent["tokens"]] == [True, True]
-    again = _run("demo", "--device", "cpu", "--against", "self", "--steps", "2", "--baseline", str(tmp_path))
+    options = ("--against", "self", "--steps", "2", "--assistant", "demo-draft", "--baseline", str(tmp_path))
+    again = _run("demo", "--device", "cpu", *options)
     assert again.returncode == 0, again.stderr
-    assert "baseline" in again.stderr
+    assert "baseline" in again.stdout
+    assert "against the device without demo-draft" in again.stdout
+    assert "demo on cpu, float32: pass\n" in again.stdout
+    other = _run("demo", "--device", "cpu", "--dtype", "bfloat16", "--baseline", str(tmp_path))
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "another dtype (float32) than this run (bfloat16)" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_reference_for_another_machine(tmp_path: Path) -> None:
+    """In float16 too, in which a CPU does not compute."""
+    place = tmp_path / "golden"
+    options = ("--dtype", "float16", "--device", "cpu", "--batch", "2", "--max-new-tokens", "4")
+    done = _run("demo", *options, "--save-golden", str(place))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    golden = Golden.load(place)
+    assert golden.about["dtype"] == "float16"
+    assert all(said.text for said in golden.said)
 
 
 @pytest.mark.slow
@@ -62,6 +81,7 @@ def test_recordings_of_ones_own(dtype: str) -> None:
         (["demo", "--device", "npu"], "no npu device found"),
         (["demo", "--device", "cpu", "--expect", "fp8"], "fp8"),
         (["nothing-of-this-name", "--device", "cpu", "--local-files-only", "True"], "nothing-of-this-name"),
+        (["demo", "--device", "cpu", "--assistant", "nothing/here"], "nothing/here"),
         (["demo", "--device", "cpu", "--baseline", str(Path(__file__))], "not JSON"),
     ],
 )

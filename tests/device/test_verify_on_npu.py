@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ import torch
 from click.testing import CliRunner
 
 import literatim
+from literatim import hub
 from literatim.cli.verify import verify
+from literatim.decode.rows import Row
 from literatim.errors import DeviceError, ModelFormatError, OptionError
 from literatim.options import VerifyOptions
 from literatim.verify import fake_npu, faults, run
 from literatim.verify.golden import Golden
+from literatim.verify.page import page
 from literatim.verify.types import FAIL, PASS
 
 NPU = torch.device("npu", 0)
@@ -152,6 +156,29 @@ def test_tokens_that_the_device_would_have_said_are_those_of_a_run_of_its_own(pr
     assert first.reference[: first.first_difference] == first.device[: first.first_difference]
     assert first.device_text != first.reference_text
     assert any(first.clip in reason for reason in report.verdict.reasons)
+
+
+def test_a_draft_must_change_no_token(prepared: run.Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the loop takes wrong tokens with a draft, the device alone is right and fails nevertheless."""
+    with_draft = replace(prepared, assistant=("demo-draft", hub.resolve("demo-draft")))
+    report = run.check(with_draft, NPU, HOW)
+    (right,) = report.drafted
+    assert report.verdict.status == PASS, report.verdict
+    assert 0 < right.accepted <= right.proposed
+    assert [token.device for token in right.tokens] == [token.device for token in report.end_to_end[0].tokens]
+
+    def unchecked(row: Row, tokens: Sequence[int], hidden: Any, proposed: int, eot: int) -> tuple[int, int]:
+        return taken(
+            row, [max(tokens[0] - 1, 0), *tokens[1:]] if proposed and row.said else tokens, hidden, proposed, eot
+        )
+
+    taken = Row.take
+    monkeypatch.setattr(Row, "take", unchecked)
+    report = run.check(with_draft, NPU, HOW)
+    assert report.verdict.status == FAIL
+    assert [item.same for item in report.end_to_end[0].tokens] == [True, True]
+    assert any("the device without demo-draft" in reason for reason in report.verdict.reasons)
+    assert "the device without demo-draft" in page(report)
 
 
 def test_a_golden_folder_verifies_where_transformers_cannot_be_imported(prepared: run.Prepared, tmp_path: Path) -> None:

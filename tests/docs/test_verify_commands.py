@@ -31,7 +31,7 @@ def test_the_options_it_names_are_there() -> None:
     assert command is not None
     known = {option for parameter in command.params for option in parameter.opts}
     named = set(re.findall(r"`(--[a-z_\-]+)", TEXT))
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
     assert named >= {"--expect", "--golden", "--rule", "--strict-device", "--precision"}
     assert named <= known
 

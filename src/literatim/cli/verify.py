@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,15 +50,20 @@ def verify(
         ctx.exit(_self_test(model, out, as_json))
     from literatim.verify import report as reports
     from literatim.verify import run
-    from literatim.verify.baseline import compare
+    from literatim.verify.baseline import belongs, compare
 
     how = {**chosen(VerifyOptions, values), **chosen(HubOptions, values)}
     before = None if baseline is None else reports.load(baseline)
+    if run.only_reference(model, audio=audio, **how):
+        click.echo(f"wrote the reference to {how['save_golden']}; --golden reads it on the device's host", err=True)
+        return
+    if before is not None:
+        belongs(before, *run.subject_of(model, **how))
     report = run.verify(model, audio=audio, **how)
-    _show(report)
+    _show(report, err=as_json)
     moved = None if before is None else compare(before, report)
     for sentence in () if moved is None else moved.sentences:
-        click.echo(f"  {sentence}", err=True)
+        click.echo(f"  {sentence}", err=as_json)
     if out is not None:
         reports.save(report, out, () if moved is None else moved.sentences)
         click.echo(f"wrote {out}", err=True)
@@ -76,18 +82,18 @@ def _self_test(model: str | None, out: Path | None, as_json: bool) -> int:
     return 0 if found["passed"] else 1
 
 
-def _show(report: Report) -> None:
-    """The verdict and what it rests on, on standard error."""
-    found = report.verdict
+def _show(report: Report, err: bool) -> None:
+    """The verdict and what it rests on; on standard error where JSON goes to standard output."""
+    found, say = report.verdict, partial(click.echo, err=err)
     for line in _lines(report):
-        click.echo(line, err=True)
+        say(line)
     for suspect in found.suspects:
-        click.echo(f"  suspect: {suspect.module} ({suspect.op}): {suspect.evidence}", err=True)
+        say(f"  suspect: {suspect.module} ({suspect.op}): {suspect.evidence}")
     said = {suspect.evidence for suspect in found.suspects}
     for reason in found.reasons:
         if not any(evidence in reason for evidence in said):
-            click.echo(f"  {reason}", err=True)
-    click.echo(f"{report.model} on {report.device}, {report.dtype}: {found.status}", err=True)
+            say(f"  {reason}")
+    say(f"{report.model} on {report.device}, {report.dtype}: {found.status}")
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -100,3 +106,7 @@ def _lines(report: Report) -> Iterator[str]:
         cosine, largest = item.logits["raw"]["cosine"], item.logits["raw"]["max_abs"]
         figures = f"logits cosine {cosine:.8f}, largest difference {largest:.2g}"
         yield f"against {item.against}: {figures}; the same tokens in {same} of {len(item.tokens)} clips"
+    for run in report.drafted:
+        same = sum(token.same for token in run.tokens)
+        took = f"{run.accepted} of {run.proposed} proposals right"
+        yield f"against {run.against}: {took}; the same tokens in {same} of {len(run.tokens)} clips"

@@ -73,6 +73,13 @@ class Engine:
         finally:
             self._taken = False
 
+    def accompanied(self, assistant: Assistant, pace: Pace) -> Engine:
+        """The same network with this assistant instead of its own, and with caches of its own."""
+        other = copy.copy(self)
+        other._cache, other.assistant, other.pace = None, assistant, pace
+        assistant.screen_by(self._screen, self.tokenizer.eot)
+        return other
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Everything that touches the networks happens in here: no gradients, and errors of the device in words."""

@@ -35,14 +35,7 @@ class Baseline:
 
 def compare(before: Report, now: Report) -> Baseline:
     """What moved from one run to another. OptionError where they are not of one model in one dtype."""
-    for what, mine, theirs in (
-        ("model", _weights(before), _weights(now)),
-        ("dtype", before.dtype, now.dtype),
-    ):
-        if mine != theirs:
-            raise OptionError(
-                f"the baseline is of another {what} ({mine}) than this run ({theirs}); name one of the same"
-            )
+    belongs(before, _weights(now), now.dtype)
     old, new = ({place.name: place for place in report.modules} for report in (before, now))
     both = [(old[name], place) for name, place in new.items() if name in old]
     return Baseline(
@@ -53,10 +46,19 @@ def compare(before: Report, now: Report) -> Baseline:
     )
 
 
+def belongs(before: Report, weights: str, dtype: str) -> None:
+    """OptionError where a run of the model with these weights (their SHA-256) in this dtype cannot be compared."""
+    for what, mine, theirs in (("model", _weights(before), weights), ("dtype", before.dtype, dtype)):
+        if mine != theirs:
+            raise OptionError(
+                f"the baseline is of another {what} ({mine[:12]}) than this run ({theirs[:12]}); name one of the same"
+            )
+
+
 def _weights(report: Report) -> str:
     """The model by its weights, by its name where they are not known."""
     known = report.environment.get("model")
-    return str(known["sha256"])[:12] if isinstance(known, Mapping) else report.model
+    return str(known["sha256"]) if isinstance(known, Mapping) else report.model
 
 
 def _made(report: Report) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def page(report: Report, remarks: Sequence[str] = ()) -> str:
         *_zoom(report.zoom),
         *_depth(report.modules),
         *figures(report.end_to_end),
-        *tokens(report.end_to_end),
+        *tokens((*report.end_to_end, *report.drafted)),
         *_places(report.modules),
         *facts.facts("Reference", report.reference),
         *facts.facts("Settings", report.settings),

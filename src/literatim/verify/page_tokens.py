@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from html import escape
 
-from literatim.verify.types import EndToEnd, TokenFigures
+from literatim.verify.types import Drafted, EndToEnd, TokenFigures
 
 
-def tokens(runs: Sequence[EndToEnd]) -> Iterator[str]:
+def tokens(runs: Sequence[EndToEnd | Drafted]) -> Iterator[str]:
     """For each reference: the clips whose tokens differ, then the others, folded up."""
     for run in runs:
         if not run.tokens:
@@ -17,6 +17,8 @@ def tokens(runs: Sequence[EndToEnd]) -> Iterator[str]:
         apart = [item for item in run.tokens if item.first_difference is not None]
         alike = [item for item in run.tokens if item.first_difference is None]
         yield f"<h2>Tokens, against {escape(run.against)}</h2>"
+        if isinstance(run, Drafted):
+            yield f"<p>{run.accepted} of {run.proposed} proposed tokens were right.</p>"
         for item in apart:
             yield _apart(item)
         count = f"{len(alike)} of {len(run.tokens)} clips are the same, token by token"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +21,13 @@ from literatim.provenance.model_hash import model_hash
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify import independent, material, reference, verdict
 from literatim.verify.checks import Chosen, Own, Through
+from literatim.verify.drafted import drafted
 from literatim.verify.end_to_end import Measured, end_to_end
 from literatim.verify.golden import FLOORS, Choice, Golden
 from literatim.verify.sites import ENCODED
 from literatim.verify.subject import CPU, WhisperSubject
 from literatim.verify.tokens import Judge, compare
-from literatim.verify.types import FAIL, Call, EndToEnd, Report, TokenFigures
+from literatim.verify.types import FAIL, Call, Drafted, EndToEnd, Report, TokenFigures
 from literatim.verify.verdict import Expectation
 from literatim.verify.zoom import zoom
 
@@ -45,6 +46,7 @@ class Prepared:
     golden: Golden
     made: str
     subjects: dict[torch.device, WhisperSubject] = field(default_factory=dict)
+    assistant: tuple[str, Path] | None = None  # name and folder
 
     @property
     def dtype(self) -> torch.dtype:
@@ -58,6 +60,10 @@ class Prepared:
             self.subjects[device] = WhisperSubject(self.folder, self.dtype, device)
         return self.subjects[device]
 
+    def own_way(self) -> WhisperSubject:
+        """The model on the CPU as transcription runs it there."""
+        return WhisperSubject(self.folder, self.dtype, CPU, own_way=True)
+
 
 def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **options: Any) -> Report:
     """Whether a device computes what it should for a model: a short name, a Hugging Face id, a folder or `demo`.
@@ -65,9 +71,7 @@ def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **opti
     `audio` are recordings (paths, bytes, arrays), else bundled clips. Keyword arguments are the fields of
     `VerifyOptions` and `HubOptions`. Raises LiteratimError where it cannot be run.
     """
-    hub_names = set(HubOptions.__dataclass_fields__)
-    where = build(HubOptions, {name: value for name, value in options.items() if name in hub_names})
-    how = build(VerifyOptions, {name: value for name, value in options.items() if name not in hub_names})
+    how, where = _options(options)
     if how.strict_device:
         devices.forbid_fallbacks()
     device = devices.pick(how.device)
@@ -78,6 +82,44 @@ def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **opti
     return replace(report, zoom=_zoom(prepared, device, how, report))
 
 
+def only_reference(model: str | Path | None = None, *, audio: Sequence[Any] = (), **options: Any) -> bool:
+    """Write the reference to `save_golden` and verify nothing, where that is to be done elsewhere; whether it was.
+
+    That is on a CPU, which would be its own noise floor. Arguments and errors as for `verify`.
+    """
+    how, where = _options(options)
+    device = devices.pick(how.device)
+    if device != CPU or how.save_golden is None:
+        return False
+    prepare(model, device, how, audio, where).golden.save(Path(how.save_golden))
+    return True
+
+
+def subject_of(model: str | Path | None = None, **options: Any) -> tuple[str, str]:
+    """The SHA-256 of the weights and the dtype that `verify` would take; arguments and errors as there."""
+    how, where = _options(options)
+    _, folder, dtype = _subject(model, devices.pick(how.device), how, where)
+    return model_hash(folder)["sha256"], dtype
+
+
+def _options(given: Mapping[str, Any]) -> tuple[VerifyOptions, HubOptions]:
+    hub_names = set(HubOptions.__dataclass_fields__)
+    where = build(HubOptions, {name: value for name, value in given.items() if name in hub_names})
+    return build(VerifyOptions, {name: value for name, value in given.items() if name not in hub_names}), where
+
+
+def _subject(
+    model: str | Path | None, device: torch.device, how: VerifyOptions, where: HubOptions
+) -> tuple[str, Path, str]:
+    """Name, folder and dtype."""
+    name = str(model) if model is not None else hub.default_model()
+    folder = hub.resolve(name, where)
+    dtype = str(devices.dtype_of(how.dtype, device)).removeprefix("torch.")
+    if device == CPU and dtype == "float16" and how.save_golden is None:
+        raise OptionError("on a CPU float16 is computed in float32; verify --dtype float32 or bfloat16 there")
+    return name, folder, dtype
+
+
 def prepare(
     model: str | Path | None,
     device: torch.device,
@@ -86,15 +128,12 @@ def prepare(
     where: HubOptions | None = None,
 ) -> Prepared:
     """The reference for a device: made by a child process now, or read from the folder that `how.golden` names."""
-    name = str(model) if model is not None else hub.default_model()
-    folder = hub.resolve(name, where or HubOptions())
-    dtype = str(devices.dtype_of(how.dtype, device)).removeprefix("torch.")
-    if device == CPU and dtype == "float16":
-        raise OptionError("on a CPU float16 is computed in float32; verify --dtype float32 or bfloat16 there")
+    name, folder, dtype = _subject(model, device, how, where or HubOptions())
+    assistant = _assistant(how.assistant, name, where or HubOptions())
     if how.golden is not None:
         golden = Golden.load(Path(how.golden))
         _belongs(golden, folder, dtype, Path(how.golden))
-        return Prepared(name, folder, golden, f"read from {Path(how.golden).name}")
+        return Prepared(name, folder, golden, f"read from {Path(how.golden).name}", assistant=assistant)
     clips = material.clips(folder, audio, how.batch, how.max_new_tokens)
     about = {
         "dtype": dtype,
@@ -105,7 +144,17 @@ def prepare(
     job = Golden(about, clips)
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         golden = reference.make(folder, job, Path(work))
-    return Prepared(name, folder, golden, "made now, by a process without an accelerator's backend")
+    return Prepared(
+        name, folder, golden, "made now, by a process without an accelerator's backend", assistant=assistant
+    )
+
+
+def _assistant(asked: str | None, name: str, where: HubOptions) -> tuple[str, Path] | None:
+    """Name and folder of the draft that is asked for."""
+    found = hub.find_assistant(asked, name, where)
+    if asked == "auto" and found is None:
+        raise OptionError(f"no draft for {name} is on this disk; name one by --assistant, or leave that away")
+    return found
 
 
 def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = None) -> Report:
@@ -120,6 +169,7 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         subject.watch(through, golden.clips)
         subject.watch(own, golden.clips, steps=golden.about["steps"])
         tokens = _tokens(subject, golden, through.chosen, expectation.floor)
+        beside = _drafted(prepared, device, expectation.floor)
         environment = fingerprint(str(device), [dtype], _PACKAGES, prepared.folder)
     whole = [_whole(golden, through, expectation.floor, tokens)]
     apart = None
@@ -135,9 +185,10 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         settings={**settings, "expected": {"matmul": expectation.matmul, "conv": expectation.conv}},
         environment=environment,
         reference={"made": prepared.made, **golden.about},
-        verdict=verdict.verdict(places, through.calls, whole, expectation, how.rule, apart),
+        verdict=verdict.verdict(places, through.calls, whole, expectation, how.rule, apart, beside),
         end_to_end=tuple(whole),
         modules=places,
+        drafted=beside,
     )
 
 
@@ -179,6 +230,16 @@ def _tokens(subject: WhisperSubject, golden: Golden, chosen: Sequence[Chosen], f
     )
 
 
+def _drafted(prepared: Prepared, device: torch.device, floor: str) -> tuple[Drafted, ...]:
+    """The draft that was asked for, beside the model as transcription runs it."""
+    if prepared.assistant is None:
+        return ()
+    golden, name = prepared.golden, prepared.assistant[0]
+    subject = prepared.own_way() if device == CPU else prepared.subject(device)
+    judges = [_judge(golden.choices, at, subject.config.vocab_size, floor) for at in range(len(golden.clips))]
+    return (drafted(subject, name, prepared.assistant[1], golden, judges, _special(subject.tokenizer)),)
+
+
 def _judge(choices: Sequence[Choice], clip: int, vocabulary: int, floor: str) -> Judge:
     """The scores of a clip's likeliest tokens, position by position; all others count as forbidden."""
     mine = [(choice, choice.clips.index(clip)) for choice in choices if clip in choice.clips]
@@ -208,7 +269,7 @@ def _measured(golden: Golden, through: Through, floor: str, keys: Sequence[str])
 
 def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | None]:
     """The CPU's own way, as transcription takes it, beside transformers; and where they first part."""
-    subject = WhisperSubject(prepared.folder, prepared.dtype, CPU, own_way=True)
+    subject = prepared.own_way()
     clips, tokenizer = prepared.golden.clips, subject.tokenizer
     dtype = str(prepared.dtype).removeprefix("torch.")
     answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size, dtype)

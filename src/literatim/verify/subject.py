@@ -5,6 +5,7 @@ A further family is one more class like `WhisperSubject`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from literatim.decode.pace import Pace
+from literatim.decode.rows import Row
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
 from literatim.models.whisper import Whisper
 from literatim.options import TranscribeOptions
+from literatim.pipeline.assistant import load_assistant
 from literatim.pipeline.engine import Engine
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify.sites import WhisperSites
@@ -48,10 +52,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Said:
-    """What came out for one clip."""
+    """What came out for one clip; of a draft, how many tokens it proposed and how many of them were right."""
 
     tokens: tuple[int, ...]
     text: str
+    proposed: int = 0
+    accepted: int = 0
 
 
 class WhisperSubject:
@@ -73,6 +79,13 @@ class WhisperSubject:
         self.tokenizer = WhisperTokenizer.from_folder(folder, self._found.generation_config, self._found.config)
         with Pretend() if device == CPU and not own_way else nullcontext():
             self.engine = Engine(model, self.tokenizer, self._found.generation_config)
+
+    def beside(self, name: str, folder: Path, proposals: int) -> WhisperSubject:
+        """The same model with the draft in `folder`, which proposes so many tokens in every round."""
+        other = copy.copy(self)
+        assistant = load_assistant(folder, name, self.folder, self.model, self.tokenizer)
+        other.engine = self.engine.accompanied(assistant, Pace(proposals))
+        return other
 
     @property
     def config(self) -> Any:
@@ -100,12 +113,12 @@ class WhisperSubject:
         options = TranscribeOptions(without_timestamps=not self.timestamps)
         batch = engine.batch(engine.rules(options))
         requests = [engine.request(clip.prompt, clip.most, owner=at) for at, clip in enumerate(clips)]
-        said: dict[int, tuple[int, ...]] = {}
+        said: dict[int, Said] = {}
         with engine.at_work():
             batch.admit(requests, 0, engine.width([clip.prompt for clip in clips]))
             step = 0
             while batch.rows and step != steps:
-                said |= {row.request.owner: tuple(row.said) for row in batch.rows if row.finished}
+                said |= {row.request.owner: self._said(row) for row in batch.rows if row.finished}
                 step += 1
                 mark(f"step {step}", tuple(row.request.owner for row in batch.rows if not row.finished))
                 batch.close()
@@ -114,7 +127,11 @@ class WhisperSubject:
                     batch.round()
         if batch.rows:
             return []
-        return [Said(said[at], self.tokenizer.decode(said[at]).strip()) for at in everyone]
+        return [said[at] for at in everyone]
+
+    def _said(self, row: Row) -> Said:
+        text = self.tokenizer.decode(row.said).strip()
+        return Said(tuple(row.said), text, row.proposed, row.accepted)
 
     def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody, steps: int | None = None) -> list[Said]:
         """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""

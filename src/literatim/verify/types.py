@@ -141,6 +141,21 @@ class EndToEnd:
 
 
 @dataclass(frozen=True)
+class Drafted:
+    """The device with a draft beside the device without it: tokens, and how many of those proposed were right."""
+
+    assistant: str
+    proposed: int
+    accepted: int
+    tokens: tuple[TokenFigures, ...]
+
+    @property
+    def against(self) -> str:
+        """What the tokens are compared with."""
+        return f"the device without {self.assistant}"
+
+
+@dataclass(frozen=True)
 class Suspect:
     """A place where a fault may sit, the likeliest first: `op` is the operation inside, `evidence` a sentence."""
 
@@ -170,7 +185,7 @@ class Report:
     """All that a run found. `settings` are the options it ran under, `environment` is the fingerprint.
 
     `reference` says how and where the reference was made. `zoom` holds, for the likeliest suspect, the operations
-    inside it. `to_dict` and the page are in `report` and `page`.
+    inside it; `drafted` what an assistant did to the tokens. `to_dict` and the page are in `report` and `page`.
     """
 
     model: str
@@ -183,4 +198,5 @@ class Report:
     end_to_end: tuple[EndToEnd, ...]
     modules: tuple[ModuleFigures, ...]
     zoom: tuple[Call, ...] = ()
+    drafted: tuple[Drafted, ...] = ()
     schema: int = SCHEMA

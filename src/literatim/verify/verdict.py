@@ -21,6 +21,7 @@ from literatim.verify.types import (
     WARN,
     Call,
     Deviation,
+    Drafted,
     EndToEnd,
     ModuleFigures,
     Suspect,
@@ -157,15 +158,21 @@ def verdict(
     expectation: Expectation,
     rule: str,
     apart: Place | None = None,
+    drafted: Sequence[Drafted] = (),
 ) -> Verdict:
-    """By the noise floor (`rule` floor), or by the rule of the published ports (`1pct`), which asks for less."""
+    """By the noise floor (`rule` floor), or by the rule of the published ports (`1pct`), which asks for less.
+
+    With a draft the tokens have to be the same under either.
+    """
     suspects = (*_suspects(found, through, expectation), *([] if apart is None else [_apart(apart)]))
+    speculated = [_parted(item, token) for item in drafted for token in item.tokens if not token.same]
     if rule == "1pct":
-        reasons = [sentence for item in end_to_end for sentence in _one_percent(item)]
+        reasons = [*(sentence for item in end_to_end for sentence in _one_percent(item)), *speculated]
         return Verdict(FAIL if reasons else PASS, tuple(reasons), suspects)
     reasons = [f"{suspect.module}: {suspect.evidence}" for suspect in suspects]
     reasons += [sentence for item in end_to_end for sentence in _not_finite(item)]
     reasons += [_parted(item, token) for item in end_to_end for token in item.tokens if not token.same]
+    reasons += speculated
     if reasons:
         return Verdict(FAIL, tuple(reasons), suspects)
     warnings = tuple(
@@ -213,7 +220,7 @@ def _times(ratio: float, found: Deviation) -> str:
     return f"{ratio:.3g} times the CPU's error (relative error {found.error:.2g}, by {side})"
 
 
-def _parted(item: EndToEnd, token: TokenFigures) -> str:
+def _parted(item: EndToEnd | Drafted, token: TokenFigures) -> str:
     return (
         f"{token.clip}: token {token.first_difference} differs from {item.against}"
         + (f", whose margin is {token.margin:.3g}" if token.margin is not None else ", which the rules do not allow")
