@@ -72,6 +72,22 @@ class AudioOptions:
 
 
 @dataclass(frozen=True)
+class VadOptions:
+    """What counts as speech, where it is looked for (`vad_filter`). Defaults are faster-whisper's for its batches."""
+
+    vad_threshold: float = option(0.5, "probability from which a frame of 32 ms is speech", minimum=0, maximum=1)
+    vad_neg_threshold: float | None = option(
+        None, "probability below which speech ends (default: 0.15 less than vad_threshold)", minimum=0, maximum=1
+    )
+    vad_min_speech_duration_ms: float = option(0, "shorter speech is left out, in milliseconds", minimum=0)
+    vad_max_speech_duration_s: float | None = option(
+        None, "longer speech is cut at its quietest point, in seconds (default: the model's window)", minimum=1
+    )
+    vad_min_silence_duration_ms: float = option(160, "silence that ends speech, in milliseconds", minimum=0)
+    vad_speech_pad_ms: float = option(400, "kept before and after speech, in milliseconds", minimum=0, maximum=5000)
+
+
+@dataclass(frozen=True)
 class LoadOptions:
     """Where a model runs and in which numbers."""
 
