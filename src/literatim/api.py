@@ -133,21 +133,25 @@ class Recognizer:
         *,
         sampling_rate: int | None = None,
         on_segment: Callable[[Segment], None] | None = None,
+        progress_callback: Callable[[float], None] | None = None,
         **options: Any,
     ) -> Transcript:
         """The text of one recording: a path, bytes, a file object, `-` for standard input, or an array.
 
         `sampling_rate` (Hz) is an array's, 16 kHz if not given; `on_segment` is called with each segment as soon as
-        it is ready. Keyword arguments are the fields of `TranscribeOptions` and `AudioOptions`. With
-        `channels="split"` each channel is transcribed apart and is a speaker of the result. Raises AudioError or
-        OptionError.
+        it is ready, `progress_callback` with the share done, from 0 to 1, after each window. Keyword arguments are
+        the fields of `TranscribeOptions` and `AudioOptions`. With `channels="split"` each channel is transcribed
+        apart and is a speaker of the result. Raises AudioError or OptionError.
         """
         job = self._job(options)
         recording = decode(audio, sampling_rate=sampling_rate, options=job.audio)
         tracks = self._tracks(0, recording, job.text)
-        for segment in self._segments(recording, tracks, job.text):
-            if on_segment is not None:
-                on_segment(segment)
+        for progress in self._run(tracks, job.text):
+            for segment in progress.segments:
+                if on_segment is not None:
+                    on_segment(_labelled(segment, recording, progress.track))
+            if progress_callback is not None:
+                progress_callback(_share(recording, tracks))
         return _transcript(recording, tracks)
 
     def stream(self, audio: Any, *, sampling_rate: int | None = None, **options: Any) -> Iterator[Segment]:
@@ -227,12 +231,7 @@ class _ManyRecordings:
     @property
     def done(self) -> float:
         """Recordings finished or failed, and the parts of those under way."""
-        parts = (
-            track.done / recording.duration / len(tracks)
-            for recording, tracks in self._open.values()
-            for track in tracks
-        )
-        return self._ended + sum(parts)
+        return self._ended + sum(_share(recording, tracks) for recording, tracks in self._open.values())
 
     def tracks(self) -> Iterator[pipeline.Track]:
         """Every channel of every recording that can be read."""
@@ -259,6 +258,12 @@ class _ManyRecordings:
             del self._open[track.key]
             self._ended += 1
             yield Outcome(track.key, _transcript(recording, tracks))
+
+
+def _share(recording: Recording, tracks: list[pipeline.Track]) -> float:
+    """How much of a recording is decoded, from 0 to 1; its last tenth of a frame is in no window."""
+    walked = sum(1.0 if track.walk.window is None else track.done / recording.duration for track in tracks)
+    return walked / len(tracks)
 
 
 def _labelled(segment: Segment, recording: Recording, track: pipeline.Track) -> Segment:

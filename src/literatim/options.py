@@ -189,3 +189,14 @@ class TranscribeOptions:
     )
     seed: int = option(0, "of the sampling; the same seed gives the same words, in any batch, with any assistant")
     batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the command goes through several recordings."""
+
+    skip_existing: bool = option(
+        False, "leave recordings out whose files are all written already: goes on after an interruption", flag=True
+    )
+    continue_on_error: bool = option(True, "go on with the others when a recording cannot be read; False: stop there")
+    log_file: str | None = option(None, "file to append a line of JSON to for the run and for each recording")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ class Recognizer:
 
     made: list[dict[str, Any]]
     assistant = None
+    name = "model"
 
     def __init__(self, model: str | None, **options: Any) -> None:
         self.made.append(options)
@@ -42,10 +43,11 @@ class Recognizer:
     def transcribe(self, audio: str, **_: Any) -> Transcript:
         return Transcript(f"text of {audio}", "en", 1.0, 1.0, ())
 
-    def transcribe_many(self, audios: list[str], **_: Any) -> Iterator[Outcome]:
+    def transcribe_many(self, audios: Iterable[str], **_: Any) -> Iterator[Outcome]:
+        index = 0
         for index, audio in enumerate(audios):
             yield Outcome(index, self.transcribe(audio))
-        if len(audios) > 1:
+        if index > 0:
             self.warnings += ("device cuda:1 was given up: lost",)
 
 

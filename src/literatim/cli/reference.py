@@ -8,11 +8,12 @@ from dataclasses import fields
 
 import click
 
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, VerifyOptions
+from literatim.options import AudioOptions, HubOptions, LoadOptions, RunOptions, TranscribeOptions, VerifyOptions
 
 TITLES = {
     TranscribeOptions: "Transcribing",
     AudioOptions: "Audio",
+    RunOptions: "Many recordings (the command)",
     LoadOptions: "Loading",
     HubOptions: "Finding models",
     VerifyOptions: "Verifying",

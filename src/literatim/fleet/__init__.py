@@ -40,7 +40,7 @@ class Fleet:
         how = build(LoadOptions, {name: value for name, value in options.items() if name not in hub_names})
         self.devices = devices.several(how.device, how.device_index)
         self.warnings = devices.remarks(self.devices[0], how.device)
-        name = str(name_or_path) if name_or_path is not None else hub.default_model()
+        self.name = name = str(name_or_path) if name_or_path is not None else hub.default_model()
         folder = str(hub.resolve(name, where))  # here, and once: the processes would all download it
         numbers: dict[str, Any] = {"dtype": how.dtype, "precision": how.precision}
         numbers["num_assistant_tokens"] = how.num_assistant_tokens

@@ -10,14 +10,13 @@ from __future__ import annotations
 import html
 import json
 import math
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from literatim.errors import LiteratimError, OptionError
+from literatim.text import atomic
 from literatim.types import Segment, Transcript
 
 
@@ -40,7 +39,7 @@ def save(transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[
         path = output_dir / f"{stem}.{format}"
         try:
             output_dir.mkdir(parents=True, exist_ok=True)
-            _replace(path, render(transcript))
+            atomic.replace(path, render(transcript))
         except OSError as error:
             raise LiteratimError(f"cannot write {path}: {error.strerror}; choose another output_dir") from error
         paths.append(path)
@@ -128,16 +127,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replace(path: Path, parts: Iterable[str]) -> None:
-    """Write beside the target and rename, which is atomic within one file system."""
-    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Where the text of a recording goes: files of some formats, the terminal, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from literatim.cli.inputs import Item
+from literatim.errors import LiteratimError, OptionError
+from literatim.options import OUTPUT_FORMATS
+from literatim.text import atomic, writers
+from literatim.types import Segment, Speculation, Transcript
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is asked for; without a folder no file is written."""
+
+    formats: tuple[str, ...]
+    folder: Path | None
+    verbose: bool
+    as_json: bool
+    titled: bool
+
+    @classmethod
+    def chosen(cls, values: dict[str, Any], recordings: int) -> Output:
+        """From a command's values. Raises OptionError for an unknown format."""
+        wanted, folder = values["output_format"], values["output_dir"]
+        names = tuple(name.strip() for name in wanted.split(",")) if wanted else ()
+        unknown = sorted(set(names) - {*OUTPUT_FORMATS, "all"})
+        if unknown:
+            raise OptionError(f"output format {unknown[0]!r} is unknown; choose {', '.join(OUTPUT_FORMATS)} or all")
+        if "all" in names or (folder is not None and not names):
+            names = OUTPUT_FORMATS
+        if names and folder is None:
+            folder = Path()
+        return cls(names, folder, values["verbose"], values["as_json"], titled=recordings > 1)
+
+    @property
+    def streams(self) -> bool:
+        """Whether segments are printed as soon as they are ready."""
+        return self.verbose and not self.as_json and not self.titled
+
+    def files(self, item: Item) -> list[Path]:
+        """All files of a recording, whether they exist or not."""
+        if self.folder is None:
+            return []
+        place = self.folder / item.place
+        return [place.with_name(f"{place.name}.{format}") for format in self.formats]
+
+    def prepare(self, items: list[Item]) -> None:
+        """Make the folders and take away what a killed run left in them. Raises LiteratimError where that fails."""
+        for folder in sorted({path.parent for item in items for path in self.files(item)}):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                atomic.tidy(folder)
+            except OSError as error:
+                raise LiteratimError(
+                    f"cannot write in {folder}: {error.strerror}; choose another output_dir"
+                ) from error
+
+    def show(self, item: Item, transcript: Transcript) -> None:
+        """Text to standard output, files into the folder, warnings to standard error."""
+        name = item.path
+        for warning in transcript.warnings:
+            click.echo(f"{name}: {warning}", err=True)
+        if self.as_json:
+            click.echo(json.dumps({"file": name, **transcript.to_dict()}, ensure_ascii=False))
+        elif not self.verbose:
+            click.echo(transcript.text.strip())
+        elif self.titled:
+            click.echo(f"== {name}")
+            for segment in transcript.segments:
+                show_segment(segment)
+        if self.verbose and not self.as_json and transcript.speculation is not None:
+            click.echo(f"{name}: {figures(transcript.speculation)}", err=True)
+        if self.folder is not None:
+            place = self.folder / item.place
+            first, *more = writers.save(transcript, place.name, place.parent, self.formats)
+            click.echo(f"wrote {', '.join([str(first), *(path.suffix for path in more)])}", err=True)
+
+
+def figures(found: Speculation) -> str:
+    """What an assistant did, in a line; --json has the number of proposals round by round."""
+    if not found.proposed:
+        return f"the assistant proposed nothing in {found.rounds} rounds: it would not have paid"
+    rounds = ", ".join(f"{count} with {length}" for length, count in sorted(Counter(found.lengths).items()))
+    return f"{found.accepted} of {found.proposed} proposed tokens taken ({found.acceptance:.0%}); rounds: {rounds}"
+
+
+def show_segment(segment: Segment) -> None:
+    """Print a segment as openai/whisper does."""
+    times = (writers.format_time(t, hours=t >= 3600, marker=".") for t in (segment.start, segment.end))
+    speaker = f"{segment.speaker}: " if segment.speaker else ""
+    click.echo(f"[{' --> '.join(times)}] {speaker}{segment.text.strip()}")

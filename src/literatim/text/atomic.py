@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all, whatever kills the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_NAME = re.compile(r"\.literatim-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{32}\.tmp")
+
+
+def replace(path: Path, parts: Iterable[str]) -> None:
+    """Write `parts` beside `path`, flush them to the disk and rename, which is atomic within one file system."""
+    temporary = path.parent / f".literatim-{_host()}-{os.getpid()}-{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what `replace` left in a folder when its process was killed on this machine."""
+    for path in folder.glob(".literatim-*.tmp"):
+        found = _NAME.fullmatch(path.name)
+        if found is not None and found["host"] == _host() and not _is_alive(int(found["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """The new name too, so that it outlives a power cut; not every system can open a folder."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", platform.node())[:64]
+
+
+def _is_alive(process: int) -> bool:
+    """Whether another process of that number runs; assumed where it cannot be asked without harm."""
+    if os.name != "posix":
+        return True
+    if process == os.getpid():  # an earlier life: the first process of a container always has the same number
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
