@@ -49,7 +49,8 @@ class Plan:
     """How much is run. `repeats`: parts that each fault is planted in, in float32 and in the shorter dtypes.
 
     `mixed`: right devices of each dtype that differ in everything, beside those that differ in one thing. The work is
-    that of `rows` windows of sound, `tokens` of text each. `share` of the trials is run, drawn by chance.
+    that of `rows` windows of sound, `tokens` of text each. `share` of the trials is run, drawn by chance. Thresholds were
+    set on runs of seed 0, so that the devices and the places of another seed are new to them.
     """
 
     dtypes: tuple[str, ...] = DTYPES
@@ -58,7 +59,7 @@ class Plan:
     rows: int = 3
     tokens: int = 6
     share: float = 1.0
-    seed: int = 0
+    seed: int = 1
 
 
 def run(model: str = "demo", out: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
