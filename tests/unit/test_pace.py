@@ -116,6 +116,25 @@ def test_stretches_of_good_and_bad_are_not_slower_than_plain() -> None:
     assert found >= 0.97 * plain(LARGE, 4)
 
 
+@pytest.mark.parametrize("length", [4, 6, 10, 20])
+def test_short_texts_are_not_slower_than_plain(length: int) -> None:
+    """Proposals behind the end of a text are never judged, so that the acceptance promises more than there is."""
+    machine, pace, dice = Machine(1e-3, 0, 0.02, 0.50), AdaptivePace(), random.Random(length)
+    tokens, seconds = 0, 0.0
+    for _ in range(600):
+        left = length
+        while left:
+            count = pace.proposals(1, 30)
+            right = 0
+            while right < count and dice.random() < 0.95:
+                right += 1
+            taken = min(right + 1, left)
+            spent = machine.seconds(1, count) * max(0.5, dice.gauss(1, NOISE))
+            pace.saw(1, count, spent, [(min(right, taken), taken if taken <= right else min(count, right + 1))])
+            left, tokens, seconds = left - taken, tokens + taken, seconds + spent
+    assert tokens / seconds > 0.98 * plain(machine, 1)
+
+
 def test_each_number_of_rows_has_its_own_times() -> None:
     """Where many rows make speculation useless it stays on for one."""
     pace, dice = AdaptivePace(), random.Random(5)

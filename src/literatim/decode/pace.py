@@ -45,6 +45,7 @@ class AdaptivePace(Pace):
         self._choices = choices
         self._times: dict[int, Times] = {}
         self._right, self._judged = 0.8 * 5, 5.0  # what is thought of a draft before anything was seen
+        self._taken = self._foretold = 5.0  # proposals that were taken, and as many as the acceptance had promised
         self._owed = 0.0  # seconds that may be spent on a probe
         self._rounds = 0  # of speculation
         self._before: int | None = None  # proposals of the round before
@@ -95,16 +96,26 @@ class AdaptivePace(Pace):
         if self._before is None or bool(self._before) == bool(proposals) or not times.seen(proposals):
             times.add(proposals, seconds)
         self._before = proposals
+        promised = self._promised(proposals)
         for right, judged in tried:
             fade = MEMORY**judged
             self._right, self._judged = fade * self._right + right, fade * self._judged + judged
+            self._taken, self._foretold = fade * self._taken + right, fade * self._foretold + promised
         if proposals:
             self._owed = 0.0
 
     def _tokens(self, proposals: int) -> float:
-        """Tokens of a row that a round is expected to give."""
+        """Tokens of a row that a round is expected to give.
+
+        A text that ends within a round takes fewer than the acceptance promises, and errors that come together leave
+        more: what was taken of late says by how much.
+        """
+        return 1 + self._promised(proposals) * self._taken / self._foretold
+
+    def _promised(self, proposals: int) -> float:
+        """Proposals that are right one after the other, were each right with the same probability."""
         share = min(self.acceptance, 0.999)
-        return (1 - share ** (proposals + 1)) / (1 - share)
+        return share * (1 - share**proposals) / (1 - share)
 
 
 class Times:
