@@ -12,6 +12,7 @@ FIRST = 4  # tried first
 KEPT = 9  # times of a kind of round that are remembered; their median counts
 MEMORY = 0.98  # how much of the acceptance seen so far is left after another proposal
 PROBE_SHARE = 0.01  # of the time, spent by each of the two rounds that look whether speculation has come to pay
+LEAST_SHARE = PROBE_SHARE / 8  # where it did not, time and again
 NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which another number, or none, is timed again
 PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
 WORTH = 1.05  # times as many tokens a second as plainly: what speculation must promise
@@ -36,7 +37,7 @@ class AdaptivePace(Pace):
 
     Rounds of a kind not seen yet are thought to lie on a line through those that were. Now and then another kind is
     timed: while speculation pays a neighbouring number, while it does not a round of it, so seldom that it costs
-    PROBE_SHARE of the time. The first round after a change between plain and drafted finds the other networks in the
+    PROBE_SHARE of the time, and half as much each time that it did not. The first round after a change between plain and drafted finds the other networks in the
     processor's caches and takes longer than those after it, so a probe has two rounds, of which the second counts.
     """
 
@@ -47,6 +48,7 @@ class AdaptivePace(Pace):
         self._right, self._judged = 0.8 * 5, 5.0  # what is thought of a draft before anything was seen
         self._taken = self._foretold = 5.0  # proposals that were taken, and as many as the acceptance had promised
         self._owed = 0.0  # seconds that may be spent on a probe
+        self._share = PROBE_SHARE  # of the time that is saved up for it
         self._rounds = 0  # of speculation
         self._before: int | None = None  # proposals of the round before
         self._again = False  # whether that was the first round of a probe
@@ -75,6 +77,7 @@ class AdaptivePace(Pace):
     def _another(self, allowed: list[int], best: int, gain: float) -> int:
         """While speculation pays: the best, or by turns the next smaller, the next larger and none."""
         self._rounds += 1
+        self._share = PROBE_SHARE
         if self._rounds % round(min(PLAIN_OFTEN * gain**4, PLAIN_EVERY)) == 0:
             self._again = True
             return 0
@@ -85,10 +88,13 @@ class AdaptivePace(Pace):
     def _probe(self, times: Times, best: int) -> int:
         """While it does not pay: none, or its best number once enough was saved up for it."""
         plain = times.of(0)
-        self._owed += PROBE_SHARE * plain
+        self._owed += self._share * plain
         lost = times.of(best) - self._tokens(best) * plain
         self._again = self._owed > max(lost, 0.25 * plain)
-        return best if self._again else 0
+        if not self._again:
+            return 0
+        self._share = max(self._share / 2, LEAST_SHARE)
+        return best
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
