@@ -37,8 +37,9 @@ class AdaptivePace(Pace):
 
     Rounds of a kind not seen yet are thought to lie on a line through those that were. Now and then another kind is
     timed: while speculation pays a neighbouring number, while it does not a round of it, so seldom that it costs
-    PROBE_SHARE of the time, and half as much each time that it did not. The first round after a change between plain and drafted finds the other networks in the
-    processor's caches and takes longer than those after it, so a probe has two rounds, of which the second counts.
+    PROBE_SHARE of the time, and half as much each time that it did not. The first round after a change between plain
+    and drafted finds the other networks in the processor's caches and takes longer than those after it, so a probe has
+    two rounds, of which the second counts.
     """
 
     def __init__(self, choices: Sequence[int] = CHOICES) -> None:

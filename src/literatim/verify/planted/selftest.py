@@ -49,8 +49,8 @@ class Plan:
     """How much is run. `repeats`: parts that each fault is planted in, in float32 and in the shorter dtypes.
 
     `mixed`: right devices of each dtype that differ in everything, beside those that differ in one thing. The work is
-    that of `rows` windows of sound, `tokens` of text each. `share` of the trials is run, drawn by chance. Thresholds were
-    set on runs of seed 0, so that the devices and the places of another seed are new to them.
+    that of `rows` windows of sound, `tokens` of text each. `share` of the trials is run, drawn by chance.
+    Thresholds were set on runs of seed 0, so that the devices and the places of another seed are new to them.
     """
 
     dtypes: tuple[str, ...] = DTYPES
