@@ -283,6 +283,7 @@ def _transcript(recording: Recording, tracks: list[pipeline.Track]) -> Transcrip
         if len({track.language for track in tracks}) > 1:
             found = ", ".join(f"{at}: {track.language}" for at, track in enumerate(tracks))
             warnings.append(f"the channels are in different languages ({found})")
+    warnings += dict.fromkeys(remark for track in tracks for remark in track.remarks)
     figures = [track.speculation for track in tracks if track.speculation is not None]
     if not segments:
         warnings.append("no speech was found")

@@ -17,6 +17,8 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
 GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
 
+_PLAIN: dict[str, tuple[type, str]] = {"bool": (bool, "True or False"), "str": (str, "text")}
+
 Options = TypeVar("Options")
 
 
@@ -42,6 +44,9 @@ def build(kind: type[Options], values: dict[str, Any]) -> Options:
         raise OptionError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
     for name, value in values.items():
         _check(name, value, known[name].metadata)
+        wanted = _PLAIN.get(str(known[name].type))
+        if wanted is not None and not isinstance(value, wanted[0]):
+            raise OptionError(f"{name} must be {wanted[1]}, not {value!r}")
     return kind(**values)
 
 
@@ -169,6 +174,28 @@ class HubOptions:
 
 
 @dataclass(frozen=True)
+class SubtitleOptions:
+    """How words are laid out in srt and vtt."""
+
+    highlight_words: bool = option(False, "underline each word while it is said")
+    max_line_width: int | None = option(None, "most characters of a line", minimum=1)
+    max_line_count: int | None = option(None, "most lines of a cue; needs max_line_width", minimum=1)
+    max_words_per_line: int | None = option(
+        None, "most words of a line; with max_line_width it has no effect", minimum=1
+    )
+
+    def check(self, word_timestamps: bool) -> None:
+        """Raises OptionError for what could have no effect."""
+        asked = [item.name for item in fields(self) if getattr(self, item.name)]
+        if asked and not word_timestamps:
+            raise OptionError(f"{asked[0]} lays out words by their times; give word_timestamps True as well")
+        if self.max_line_count and not self.max_line_width:
+            raise OptionError("max_line_count has no effect without max_line_width; give both")
+        if self.max_words_per_line and self.max_line_width:
+            raise OptionError("max_words_per_line has no effect with max_line_width; give one of them")
+
+
+@dataclass(frozen=True)
 class TranscribeOptions:
     """How a recording becomes text."""
 
@@ -188,6 +215,13 @@ class TranscribeOptions:
         0.0, "0: the likeliest token; above: sampled from softmax(logits / temperature)", minimum=0, maximum=10
     )
     seed: int = option(0, "of the sampling; the same seed gives the same words, in any batch, with any assistant")
+    word_timestamps: bool = option(False, "give each word its times and its probability")
+    prepend_punctuations: str = option(
+        "\"'“¿([{-", "marks that are joined to the word after them, where words have times"
+    )
+    append_punctuations: str = option(
+        "\"'.。,，!！?？:：”)]}、", "marks that are joined to the word before them, where words have times"
+    )
     batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)
 
 

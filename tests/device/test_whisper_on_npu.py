@@ -39,6 +39,7 @@ WAYS: list[dict[str, Any]] = [
     {},
     {"language": "nl", "without_timestamps": True},
     {"condition_on_previous_text": False, "initial_prompt": "what was said before", "max_new_tokens": 9},
+    {"language": "en", "word_timestamps": True},
 ]
 
 

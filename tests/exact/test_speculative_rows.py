@@ -102,6 +102,7 @@ WAYS: list[dict[str, Any]] = [
     {},
     {"language": "nl", "without_timestamps": True, "temperature": 0.7},
     {"task": "translate", "without_timestamps": True, "initial_prompt": "said before"},
+    {"language": "en", "word_timestamps": True},
 ]
 
 

@@ -49,7 +49,7 @@ OTHER_NAMES = {
 
 
 def openai(module: str) -> Any:
-    """A module of the package: `audio`, `decoding`, `model`, `tokenizer` or `transcribe`."""
+    """A module of the package: `audio`, `decoding`, `model`, `timing`, `tokenizer`, `transcribe` or `utils`."""
     return _package()[module]
 
 
@@ -59,7 +59,7 @@ def _package() -> dict[str, ModuleType]:
     package = ModuleType(PACKAGE)
     package.__path__ = [str(root)]
     sys.modules[PACKAGE] = package
-    names = ("audio", "decoding", "model", "tokenizer", "transcribe")
+    names = ("audio", "decoding", "model", "timing", "tokenizer", "transcribe", "utils")
     with _without_numba(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         modules = {name: importlib.import_module(f"{PACKAGE}.{name}") for name in names}

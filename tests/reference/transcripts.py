@@ -26,3 +26,6 @@ def same(found: Transcript | None, expected: Transcript | None) -> None:
     for name in MEASURED:
         values = [getattr(segment, name) for segment in expected.segments]
         assert [getattr(segment, name) for segment in found.segments] == pytest.approx(values, abs=1e-4)
+    words, others = ([w for s in side.segments for w in s.words or ()] for side in (found, expected))
+    assert [(w.word, w.start, w.end) for w in words] == [(w.word, w.start, w.end) for w in others]
+    assert [w.probability for w in words] == pytest.approx([w.probability for w in others], abs=1e-4)

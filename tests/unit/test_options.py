@@ -119,3 +119,15 @@ def test_a_number_is_kept_or_refused_never_changed(value: float) -> None:
 @given(st.text())
 def test_free_text_is_kept(value: str) -> None:
     assert build(Sample, {"name": value}).name == value
+
+
+@pytest.mark.parametrize(("name", "value"), [("word_timestamps", "False"), ("word_timestamps", 1)])
+def test_true_is_no_text_and_no_number(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match="must be True or False"):
+        build(TranscribeOptions, {name: value})
+
+
+@pytest.mark.parametrize("name", ["append_punctuations", "suppress_tokens", "task"])
+def test_text_is_text(name: str) -> None:
+    with pytest.raises(OptionError, match=r"must be text|choose one of"):
+        build(TranscribeOptions, {name: [".", ","]})

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from literatim.cli.flags import chosen
 from literatim.cli.inputs import Item
 from literatim.errors import LiteratimError, OptionError
-from literatim.options import OUTPUT_FORMATS
+from literatim.options import OUTPUT_FORMATS, SubtitleOptions, build
 from literatim.text import atomic, writers
 from literatim.types import Segment, Speculation, Transcript
 
@@ -26,10 +27,13 @@ class Output:
     verbose: bool
     as_json: bool
     titled: bool
+    subtitles: SubtitleOptions = writers.PLAIN
 
     @classmethod
     def chosen(cls, values: dict[str, Any], recordings: int) -> Output:
-        """From a command's values. Raises OptionError for an unknown format."""
+        """From a command's values. Raises OptionError for an unknown format, and for what has no effect."""
+        subtitles = build(SubtitleOptions, chosen(SubtitleOptions, values))
+        subtitles.check(values["word_timestamps"])
         wanted, folder = values["output_format"], values["output_dir"]
         names = tuple(name.strip() for name in wanted.split(",")) if wanted else ()
         unknown = sorted(set(names) - {*OUTPUT_FORMATS, "all"})
@@ -39,7 +43,7 @@ class Output:
             names = OUTPUT_FORMATS
         if names and folder is None:
             folder = Path()
-        return cls(names, folder, values["verbose"], values["as_json"], titled=recordings > 1)
+        return cls(names, folder, values["verbose"], values["as_json"], recordings > 1, subtitles)
 
     @property
     def streams(self) -> bool:
@@ -81,7 +85,7 @@ class Output:
             click.echo(f"{name}: {figures(transcript.speculation)}", err=True)
         if self.folder is not None:
             place = self.folder / item.place
-            first, *more = writers.save(transcript, place.name, place.parent, self.formats)
+            first, *more = writers.save(transcript, place.name, place.parent, self.formats, self.subtitles)
             click.echo(f"wrote {', '.join([str(first), *(path.suffix for path in more)])}", err=True)
 
 

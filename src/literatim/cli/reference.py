@@ -8,10 +8,19 @@ from dataclasses import fields
 
 import click
 
-from literatim.options import AudioOptions, HubOptions, LoadOptions, RunOptions, TranscribeOptions, VerifyOptions
+from literatim.options import (
+    AudioOptions,
+    HubOptions,
+    LoadOptions,
+    RunOptions,
+    SubtitleOptions,
+    TranscribeOptions,
+    VerifyOptions,
+)
 
 TITLES = {
     TranscribeOptions: "Transcribing",
+    SubtitleOptions: "Subtitles",
     AudioOptions: "Audio",
     RunOptions: "Many recordings (the command)",
     LoadOptions: "Loading",

@@ -13,7 +13,15 @@ from literatim.cli.flags import chosen, flags
 from literatim.cli.many import Run
 from literatim.cli.output import Output
 from literatim.cli.recognizer import introduce, load
-from literatim.options import AudioOptions, HubOptions, LoadOptions, RunOptions, TranscribeOptions, build
+from literatim.options import (
+    AudioOptions,
+    HubOptions,
+    LoadOptions,
+    RunOptions,
+    SubtitleOptions,
+    TranscribeOptions,
+    build,
+)
 
 
 @click.command()
@@ -46,7 +54,7 @@ from literatim.options import AudioOptions, HubOptions, LoadOptions, RunOptions,
     help="Print segments with their times; False: the text alone.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recording.")
-@flags(TranscribeOptions, AudioOptions, RunOptions, LoadOptions, HubOptions)
+@flags(TranscribeOptions, SubtitleOptions, AudioOptions, RunOptions, LoadOptions, HubOptions)
 def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None:
     """Speech to text. AUDIO is a file of any usual format, a folder, a pattern, or - for standard input.
 

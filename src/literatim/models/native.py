@@ -10,6 +10,8 @@ Letters of shapes as in `whisper.py`.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +39,14 @@ def _memory(held: Tensor, size: int) -> library.Memory:
     return library.Memory(keys.data_ptr(), values.data_ptr(), layer, row, head, size)
 
 
+def unpacked(packed: Tensor, inputs: int) -> Tensor:
+    """(..., N * K) as the kernels hold it, of K `inputs` -> (..., N, K), a copy."""
+    if packed.dtype == torch.bfloat16:  # pairs of inputs, which the processor multiplies together
+        pairs = packed.view(*packed.shape[:-1], -1, inputs // 2, LANES, 2)
+        return pairs.transpose(-3, -2).flatten(-2).flatten(-3, -2)
+    return packed.view(*packed.shape[:-1], -1, inputs, LANES).transpose(-2, -1).flatten(-3, -2)
+
+
 @dataclass(frozen=True)
 class NativeCache:
     """Packed keys and values of all layers. What lies beyond a row's length is never read and is overwritten.
@@ -53,6 +63,12 @@ class NativeCache:
     def batch(self) -> int:
         """Rows the cache was made for."""
         return self.text.shape[2]
+
+    def hearing(self, row: int, index: int, count: int, channels: int) -> tuple[Tensor, Tensor]:
+        """Copies of the keys and values (1, H, S, C) of a row's sound in layer `index`, so many of each."""
+        keys, values = self.sound[:, index, row]  # (H, places * channels)
+        own = unpacked(keys, keys.shape[-1] // self.heard), unpacked(values, self.heard).transpose(1, 2)
+        return own[0][None, :, :count, :channels], own[1][None, :, :count, :channels]
 
     @cached_property
     def memories(self) -> tuple[library.Memory, library.Memory]:
@@ -80,6 +96,7 @@ class NativeDecoder:
         self.decoder, self.config, self.positions = decoder, decoder.config, decoder.positions
         self._kernels, self._half = kernels, decoder.positions.dtype == torch.bfloat16
         self.kept: list[Tensor] = []  # what the structures below point to
+        self._packed: dict[linear.Linear, Tensor] = {}
         layers = [self._layer(layer) for layer in decoder.layers if isinstance(layer, DecoderLayer)]
         self._layers = (library.Layer * len(layers))(*layers)
         config = self.config
@@ -133,6 +150,21 @@ class NativeDecoder:
         step.text, step.sound = cache.memories
         self._kernels.step(ctypes.byref(self._model), ctypes.byref(step), ctypes.byref(pool))
         return out
+
+    @contextmanager
+    def whole(self, index: int) -> Iterator[DecoderLayer]:
+        """Layer `index` for torch's modules: its weights are unpacked for as long as this lasts."""
+        layer = self.decoder.layers[index]
+        assert isinstance(layer, DecoderLayer)
+        packed = [(part, self._packed[part]) for part in layer.modules() if part in self._packed]
+        for part, held in packed:
+            weight = unpacked(held.flatten(), part.in_features)[: part.out_features]
+            part.weight = nn.Parameter(weight, requires_grad=False)
+        try:
+            yield layer
+        finally:
+            for part, _ in packed:
+                part.register_parameter("weight", None)
 
     def _step(self, rows: int, fed: int, threads: int) -> library.Step:
         """A step of so many rows and queries, but for what it works on."""
@@ -200,6 +232,7 @@ class NativeDecoder:
         packed = library.zeros((_filled(outputs), inputs), weight.dtype)
         self._kernels.pack(self._half, weight.data_ptr(), outputs, inputs, packed.data_ptr())
         layer.register_parameter("weight", None)
+        self._packed[layer] = packed
         bias = torch.zeros(_filled(outputs) + 4 * LANES)
         if layer.bias is not None:
             bias[:outputs] = layer.bias.float()

@@ -9,6 +9,8 @@ a head, D model width, V vocabulary, L layers, M mel bands.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -169,6 +171,10 @@ class DecoderCache:
         """Clear the text of rows: a NaN left there would spread even from positions that are masked."""
         self.text[:, :, rows] = 0
 
+    def hearing(self, row: int, index: int, _count: int, _channels: int) -> tuple[Tensor, Tensor]:
+        """The keys and values (1, H, S, C) of a row's sound in layer `index`, all of them, as views."""
+        return self.cross_keys[index, row : row + 1], self.cross_values[index, row : row + 1]
+
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
         self.text[:, :, target, :, :positions] = self.text[:, :, source, :, :positions]
@@ -230,6 +236,13 @@ class Decoder(nn.Module):
             keys, values = layer.cross.kv(audio).chunk(2, -1)
             cache.cross_keys[index, rows] = split_heads(keys, layer.cross.heads)
             cache.cross_values[index, rows] = split_heads(values, layer.cross.heads)
+
+    @contextmanager
+    def whole(self, index: int) -> Iterator[DecoderLayer]:
+        """Layer `index`, which the compiled kernels must unpack first."""
+        layer = self.layers[index]
+        assert isinstance(layer, DecoderLayer)
+        yield layer
 
     def forward(self, tokens: Tensor, lengths: Tensor, cache: DecoderCache, limit: int) -> Tensor:
         """Hidden states (B, K, D) of `tokens` (B, K), which follow each row's first `lengths` (B,) positions.

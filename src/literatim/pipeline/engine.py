@@ -19,6 +19,7 @@ from literatim.decode.pace import AdaptivePace, Pace
 from literatim.decode.rows import Decoded, Request
 from literatim.decode.rules import Rules
 from literatim.decode.speculative import Batch, Vocabulary, decode
+from literatim.models.follow import alignment_heads, follow
 from literatim.models.linear import pack
 from literatim.models.native import native
 from literatim.models.native_screen import AnyScreen, screen
@@ -48,6 +49,7 @@ class Engine:
         self.device = model.decoder.positions.device
         self.pace = Pace() if assistant is None else AdaptivePace(shapes.proposals(self.device))
         self.steps: Steps = native(model.decoder)
+        self.heads, self.heads_remark = alignment_heads(generation_config, self.config)
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)
         self._cache: Cache | None = None
@@ -167,6 +169,32 @@ class Engine:
     def _decoder(self, allowed: Tensor | None = None) -> CachedDecoder:
         assert self._cache is not None, "listen first"
         return CachedDecoder(self.steps, self._cache, self._screen, allowed)
+
+    def follow(self, slot: int, start: Sequence[int], text: Sequence[int]) -> tuple[Tensor, list[float]]:
+        """How a text of N tokens after `start` sits in the sound of a slot.
+
+        Scores (A, K, S) of the alignment heads, float32 on the CPU, before the softmax, K = len(start) + N + 1 with the
+        end of text; and the probability of each text token among the text tokens. What is in the cache stays.
+        """
+        tokenizer, fed = self.tokenizer, [*start, *text, self.tokenizer.eot]
+        width = max(len(fed), shapes.prompt_width(len(fed), self.config.target_positions, self.device))
+        tokens = torch.tensor([*fed, *[tokenizer.eot] * (width - len(fed))], dtype=torch.int32, device=self.device)
+        with self.at_work():
+            sound = partial(self._hearing, slot)
+            hidden, scores = follow(self.model.decoder, self.steps.whole, sound, tokens, self.heads)
+            logits = self.steps.logits(hidden[len(start) - 1 :][: len(text)])  # (N, V)
+            logits = torch.cat([logits[:, : tokenizer.eot], logits[:, tokenizer.timestamp_end :]], 1)
+            added = tokenizer.timestamp_end - tokenizer.eot  # words may have been added behind the timestamps
+            places = [token if token < tokenizer.eot else token - added for token in text]
+            chosen = torch.tensor(places, device=self.device)[:, None]
+            probabilities = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).exp().tolist()
+            return scores[:, : len(fed)].cpu(), probabilities
+
+    def _hearing(self, slot: int, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values (1, H, S, C) of the sound in a slot."""
+        assert self._cache is not None, "listen first"
+        channels = self.config.d_model // self.config.decoder_heads
+        return self._cache.hearing(slot, layer, self.config.source_positions, channels)
 
     def batch(self, rules: Rules) -> Batch:
         """An empty batch over the slots."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from literatim.models.native_screen import AnyScreen
+from literatim.models.whisper import DecoderLayer
 
 CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
 
@@ -33,6 +35,10 @@ class Cache(Protocol):
         """What the rows held may not spoil what comes."""
         ...
 
+    def hearing(self, row: int, index: int, count: int, channels: int, /) -> tuple[Tensor, Tensor]:
+        """The keys and values (1, H, S, C) of a row's sound in a layer, S = `count`, C = `channels`."""
+        ...
+
     def move(self, source: int, target: int, positions: int, /) -> None:
         """Copy a row, of whose text `positions` are filled, over another."""
         ...
@@ -47,6 +53,10 @@ class Steps(Protocol):
 
     def listen(self, audio: Tensor, cache: Any, rows: slice = ...) -> None:
         """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
+        ...
+
+    def whole(self, index: int) -> AbstractContextManager[DecoderLayer]:
+        """A layer that torch can run, with its weights for as long as that lasts."""
         ...
 
     def __call__(self, tokens: Tensor, lengths: Tensor, cache: Any, limit: int, /) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import islice
 
 from torch import Tensor
@@ -17,7 +17,8 @@ from literatim.decode.rows import Decoded
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.windows import Walk, Window
-from literatim.types import Segment, Speculation
+from literatim.pipeline.words import add_words, trimmed
+from literatim.types import Segment, Speculation, Word
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Track:
     segments: list[Segment] = field(default_factory=list)
 
     speculation: Speculation | None = None
+    remarks: tuple[str, ...] = ()  # what a reader of the result should know
 
     @cached_property
     def digest(self) -> bytes:
@@ -62,7 +64,16 @@ def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: Tran
     frames = len(samples) // mel.HOP_LENGTH
     walk = Walk(frames, engine.config.window_frames, prompt, options.condition_on_previous_text)
     language = options.language if tokenizer.is_multilingual else "en"
-    return Track(key, channel, samples, mel.maximum(samples, engine.config.n_mels), walk, language)
+    peak = mel.maximum(samples, engine.config.n_mels)
+    return Track(key, channel, samples, peak, walk, language, remarks=remarks(engine, options))
+
+
+def remarks(engine: Engine, options: TranscribeOptions) -> tuple[str, ...]:
+    """What a reader should know of a result under these options."""
+    if not options.word_timestamps:
+        return ()
+    rough = "the words of a translation are not in the order of the speech: take their times for rough ones"
+    return tuple(remark for remark in (engine.heads_remark, rough * (options.task == "translate")) if remark)
 
 
 def run(engine: Engine, tracks: Iterable[Track], options: TranscribeOptions) -> Iterator[Progress]:
@@ -83,7 +94,8 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
     work.begin(active)
     while work.rows:
         for slot, track, window, result in work.ended():
-            yield Progress(track, _take(engine, track, window, result, options), track.walk.window is None)
+            segments = _take(engine, slot, track, window, result, options)
+            yield Progress(track, segments, track.walk.window is None)
             following = track if track.walk.window is not None else next(waiting, None)
             if following is not None:
                 work.begin([following], slot)
@@ -166,7 +178,7 @@ def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[in
 
 
 def _take(
-    engine: Engine, track: Track, window: Window, result: Decoded, options: TranscribeOptions
+    engine: Engine, slot: int, track: Track, window: Window, result: Decoded, options: TranscribeOptions
 ) -> tuple[Segment, ...]:
     if result.speculation is not None:
         track.speculation = result.speculation if track.speculation is None else track.speculation + result.speculation
@@ -175,7 +187,13 @@ def _take(
         return ()
     tokenizer = engine.tokenizer
     ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
-    pieces = track.walk.accept(result.tokens, tokenizer.timestamp_begin, tokenizer.decode, tokenizer.timestamp_end)
+    stamps, align = (tokenizer.timestamp_begin, tokenizer.timestamp_end), None
+    if options.word_timestamps:
+        align = partial(add_words, engine, slot, window, language=track.language, options=options)
+    pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align)
+    if options.word_timestamps:
+        first = window.seek * mel.HOP_LENGTH
+        pieces = trimmed(pieces, window, track.samples[first : first + window.frames * mel.HOP_LENGTH])
     duration = len(track.samples) / mel.SAMPLE_RATE
     segments = tuple(
         Segment(
@@ -189,11 +207,17 @@ def _take(
             avg_logprob=result.avg_logprob,
             compression_ratio=ratio,
             no_speech_prob=result.no_speech_prob,
+            words=None if piece.words is None else tuple(_within(word, duration) for word in piece.words),
         )
         for offset, piece in enumerate(pieces)
     )
     track.segments += segments
     return segments
+
+
+def _within(word: Word, duration: float) -> Word:
+    """The word, none of it after the recording's end."""
+    return replace(word, start=round(min(word.start, duration), 3), end=round(min(word.end, duration), 3))
 
 
 def is_silent(result: Decoded, options: TranscribeOptions) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from literatim.types import Word
+
 FRAME_SECONDS = 0.01
 FRAMES_PER_STEP = 2
 
@@ -23,6 +25,11 @@ class Piece:
     end: float
     tokens: tuple[int, ...]
     text: str = ""
+    words: tuple[Word, ...] | None = None
+
+
+Align = Callable[[Sequence[Piece], float], list[Piece]]
+"""Gives pieces their words, from those and the end of the last word before them, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def split(
     `timestamp_end` on were added to the vocabulary later and are words.
     """
     stamps = [timestamp_begin <= token and (timestamp_end is None or token < timestamp_end) for token in tokens]
-    single_ending = stamps[-2:] == [False, True]
+    single_ending = ends_single(tokens, timestamp_begin, timestamp_end)
     cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
     begin = window.seek * FRAME_SECONDS
     if not cuts:
@@ -67,6 +74,12 @@ def split(
     return pieces, (tokens[first - 1] - timestamp_begin) * FRAMES_PER_STEP
 
 
+def ends_single(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int | None = None) -> bool:
+    """Whether the last token is a timestamp and the one before is none: no speech follows in the window."""
+    stamps = [timestamp_begin <= token and (timestamp_end is None or token < timestamp_end) for token in tokens[-2:]]
+    return stamps == [False, True]
+
+
 class Walk:
     """One recording's way: the next window, the prompt it is given, and where it goes on."""
 
@@ -75,6 +88,7 @@ class Walk:
         self._seek = 0
         self._previous: list[int] = list(initial_prompt)
         self._forgotten = 0
+        self._spoken = 0.0  # end of the last word, in seconds
 
     @property
     def seek(self) -> int:
@@ -99,12 +113,26 @@ class Walk:
         self._seek += window.frames
 
     def accept(
-        self, tokens: Sequence[int], timestamp_begin: int, text_of: TextOf, timestamp_end: int | None = None
+        self,
+        tokens: Sequence[int],
+        timestamp_begin: int,
+        text_of: TextOf,
+        timestamp_end: int | None = None,
+        align: Align | None = None,
     ) -> list[Piece]:
-        """Take a window's tokens: its segments that hold text, and on to the next window."""
+        """Take a window's tokens: its segments that hold text, and on to the next window.
+
+        With words, the next one begins where the last word ends, unless all of this one is done.
+        """
         window = self.window
         assert window is not None
         pieces, advance = split(tokens, window, timestamp_begin, timestamp_end)
+        if align is not None:
+            pieces = align(pieces, self._spoken)
+            ends = [word.end for piece in pieces for word in piece.words or ()]
+            self._spoken = ends[-1] if ends else self._spoken
+            if ends and not ends_single(tokens, timestamp_begin, timestamp_end):
+                advance = max(0, round(ends[-1] / FRAME_SECONDS) - window.seek)
         # a closing timestamp at the window's very start would never move on
         self._seek += advance or window.frames
         heard = []

@@ -55,6 +55,10 @@ class WhisperTokenizer(SpecialTokens):
         table = self._text_bytes
         return b"".join(table.get(token, b"") for token in tokens).decode("utf-8", errors="replace")
 
+    def is_text(self, token: int) -> bool:
+        """Whether `token` stands for a part of the text."""
+        return token in self._text_bytes
+
     @cached_property
     def _text_bytes(self) -> dict[int, bytes]:
         """Bytes of every id that stands for text: the BPE tokens, and words that were added later."""

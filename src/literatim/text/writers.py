@@ -12,20 +12,30 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from literatim.errors import LiteratimError, OptionError
+from literatim.options import SubtitleOptions
 from literatim.text import atomic
+from literatim.text.cues import cues, line
 from literatim.types import Segment, Transcript
 
-
-def write(transcript: Transcript, format: str, stream: TextIO) -> None:
-    """Write `transcript` to an open text stream. Raises OptionError for an unknown format."""
-    stream.writelines(_writer(format)(transcript))
+PLAIN = SubtitleOptions()
 
 
-def save(transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[str]) -> list[Path]:
+def write(transcript: Transcript, format: str, stream: TextIO, subtitles: SubtitleOptions = PLAIN) -> None:
+    """Write `transcript` to an open text stream, srt and vtt as `subtitles` says.
+
+    Raises OptionError for an unknown format.
+    """
+    stream.writelines(_writer(format)(transcript, subtitles))
+
+
+def save(
+    transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[str], subtitles: SubtitleOptions = PLAIN
+) -> list[Path]:
     """Write `<output_dir>/<stem>.<format>` for each format and return the paths.
 
     A file appears whole or not at all, and what it replaces stays until then. Raises OptionError for an
@@ -39,7 +49,7 @@ def save(transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[
         path = output_dir / f"{stem}.{format}"
         try:
             output_dir.mkdir(parents=True, exist_ok=True)
-            atomic.replace(path, render(transcript))
+            atomic.replace(path, render(transcript, subtitles))
         except OSError as error:
             raise LiteratimError(f"cannot write {path}: {error.strerror}; choose another output_dir") from error
         paths.append(path)
@@ -59,43 +69,45 @@ def milliseconds(seconds: float) -> int:
     return max(0, round(seconds * 1000))
 
 
-def _txt(transcript: Transcript) -> Iterator[str]:
+def _txt(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
     for segment in transcript.segments:
         if text := _labelled(segment):
             yield f"{text}\n"
 
 
-def _srt(transcript: Transcript) -> Iterator[str]:
-    spoken = (segment for segment in transcript.segments if _line(segment.text))
-    for number, segment in enumerate(spoken, start=1):
-        start, end = (format_time(time, hours=True, marker=",") for time in (segment.start, segment.end))
-        # SubRip has no escapes: the arrow is shortened, as often as it takes to leave none.
-        yield f"{number}\n{start} --> {end}\n{re.sub('-{2,}>', '->', _labelled(segment))}\n\n"
+def _srt(transcript: Transcript, subtitles: SubtitleOptions) -> Iterator[str]:
+    for number, cue in enumerate(cues(transcript, subtitles), start=1):
+        start, end = (format_time(time, hours=True, marker=",") for time in (cue.start, cue.end))
+        label = f"[{line(cue.speaker)}]: " if cue.speaker else ""
+        yield f"{number}\n{start} --> {end}\n{label}{_without_arrows(cue.text(str))}\n\n"
 
 
-def _vtt(transcript: Transcript) -> Iterator[str]:
+def _without_arrows(text: str) -> str:
+    """SubRip has no escapes: the arrow is shortened, as often as it takes to leave none."""
+    return re.sub("-{2,}>", "->", text)
+
+
+def _vtt(transcript: Transcript, subtitles: SubtitleOptions) -> Iterator[str]:
     yield "WEBVTT\n\n"
-    for segment in transcript.segments:
-        text = html.escape(_line(segment.text), quote=False)
-        if not text:
-            continue
-        start, end = (format_time(time, hours=False, marker=".") for time in (segment.start, segment.end))
-        voice = f"<v {html.escape(_line(segment.speaker), quote=False)}>" if segment.speaker else ""
-        yield f"{start} --> {end}\n{voice}{text}\n\n"
+    for cue in cues(transcript, subtitles):
+        start, end = (format_time(time, hours=False, marker=".") for time in (cue.start, cue.end))
+        voice = f"<v {html.escape(line(cue.speaker), quote=False)}>" if cue.speaker else ""
+        yield f"{start} --> {end}\n{voice}{cue.text(partial(html.escape, quote=False))}\n\n"
 
 
-def _tsv(transcript: Transcript) -> Iterator[str]:
+def _tsv(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
     yield "start\tend\ttext\n"
     for segment in transcript.segments:
-        text = _line(segment.text).replace("\t", " ")
+        text = line(segment.text).replace("\t", " ")
         yield f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{text}\n"
 
 
-def _json(transcript: Transcript) -> Iterator[str]:
+def _json(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
     yield json.dumps(_finite(transcript.to_dict()), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-WRITERS: dict[str, Callable[[Transcript], Iterator[str]]] = {
+Writer = Callable[[Transcript, SubtitleOptions], Iterator[str]]
+WRITERS: dict[str, Writer] = {
     "txt": _txt,
     "vtt": _vtt,
     "srt": _srt,
@@ -104,20 +116,15 @@ WRITERS: dict[str, Callable[[Transcript], Iterator[str]]] = {
 }
 
 
-def _writer(format: str) -> Callable[[Transcript], Iterator[str]]:
+def _writer(format: str) -> Writer:
     if format not in WRITERS:
         raise OptionError(f"unknown output format {format!r}; choose one of {', '.join(WRITERS)}")
     return WRITERS[format]
 
 
-def _line(text: str) -> str:
-    """The text on one line, stripped; every other character is kept."""
-    return " ".join(part.strip() for part in text.splitlines() if part.strip())
-
-
 def _labelled(segment: Segment) -> str:
-    text = _line(segment.text)
-    return f"[{_line(segment.speaker)}]: {text}" if segment.speaker and text else text
+    text = line(segment.text)
+    return f"[{line(segment.speaker)}]: {text}" if segment.speaker and text else text
 
 
 def _finite(value: Any) -> Any:
