@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 from collections.abc import Sequence
 
@@ -15,7 +14,8 @@ PROBE_SHARE = 0.01  # of the time, spent by each of the two rounds that look whe
 LEAST_SHARE = PROBE_SHARE / 8  # where it did not, time and again
 NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which another number, or none, is timed again
 PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
-WORTH = 1.05  # times as many tokens a second as plainly: what speculation must promise
+CONSIDERED_EVERY = 8  # rounds, after which the best number is looked for anew
+WORTH = 1.08  # times as many tokens a second as plainly: what speculation must promise
 
 
 class Pace:
@@ -61,41 +61,51 @@ class AdaptivePace(Pace):
 
     def proposals(self, rows: int, most: int) -> int:
         """The best known number, or one that is worth a look."""
-        allowed = [choice for choice in self._choices if choice <= most]
         times = self._times.setdefault(_kind(rows), Times())
-        if len(allowed) < 2 or not times.seen(0):
+        if most < self._choices[1] or not times.seen(0):
             return 0
         if self._again and self._before is not None:
-            self._again = False
-            return min(self._before, allowed[-1])
-        speeds = {choice: self._tokens(choice) / max(times.of(choice), 1e-9) for choice in allowed}
-        best = max(allowed[1:], key=speeds.__getitem__)
-        gain = speeds[best] / speeds[0]
-        if times.only(0) and self.acceptance > 0.5:
-            return min(allowed[1:], key=lambda choice: abs(choice - FIRST))
-        return self._another(allowed, allowed.index(best), gain) if gain > WORTH else self._probe(times, best)
+            self._again, wanted = False, self._before
+        elif times.only(0) and self.acceptance > 0.5:
+            wanted = FIRST
+        else:
+            self._consider(times)
+            wanted = self._another(times) if times.gain > WORTH else self._probe(times)
+        return wanted if wanted <= most else max(choice for choice in self._choices if choice <= most)
 
-    def _another(self, allowed: list[int], best: int, gain: float) -> int:
+    def _consider(self, times: Times) -> None:
+        """Which number is the best, and what it gains over none: now and then, since it takes as long as a product."""
+        times.since += 1
+        if times.since < CONSIDERED_EVERY:
+            return
+        speeds = {choice: self._tokens(choice) / max(times.of(choice), 1e-9) for choice in self._choices}
+        times.best = max(self._choices[1:], key=speeds.__getitem__)
+        times.gain, times.since = speeds[times.best] / speeds[0], 0
+
+    def _another(self, times: Times) -> int:
         """While speculation pays: the best, or by turns the next smaller, the next larger and none."""
         self._rounds += 1
         self._share = PROBE_SHARE
-        if self._rounds % round(min(PLAIN_OFTEN * gain**4, PLAIN_EVERY)) == 0:
+        if self._rounds % round(min(PLAIN_OFTEN * times.gain**4, PLAIN_EVERY)) == 0:
             self._again = True
             return 0
+        at = self._choices.index(times.best)
         if self._rounds % NEIGHBOUR_EVERY == 0:
-            best += 1 if self._rounds // NEIGHBOUR_EVERY % 2 else -1
-        return allowed[min(max(best, 0), len(allowed) - 1)]
+            at += 1 if self._rounds // NEIGHBOUR_EVERY % 2 else -1
+        return self._choices[min(max(at, 0), len(self._choices) - 1)]
 
-    def _probe(self, times: Times, best: int) -> int:
+    def _probe(self, times: Times) -> int:
         """While it does not pay: none, or its best number once enough was saved up for it."""
         plain = times.of(0)
         self._owed += self._share * plain
-        lost = times.of(best) - self._tokens(best) * plain
-        self._again = self._owed > max(lost, 0.25 * plain)
+        if self._owed <= 0.25 * plain:
+            return 0
+        lost = times.of(times.best) - self._tokens(times.best) * plain
+        self._again = self._owed > lost
         if not self._again:
             return 0
         self._share = max(self._share / 2, LEAST_SHARE)
-        return best
+        return times.best
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
@@ -103,13 +113,15 @@ class AdaptivePace(Pace):
         if self._before is None or bool(self._before) == bool(proposals) or not times.seen(proposals):
             times.add(proposals, seconds)
         self._before = proposals
-        promised = self._promised(proposals)
+        if not proposals:
+            return
+        self._owed, promised = 0.0, self._promised(proposals)
+        if times.gain <= WORTH:
+            times.since = CONSIDERED_EVERY  # it was a look whether things have changed
         for right, judged in tried:
             fade = MEMORY**judged
             self._right, self._judged = fade * self._right + right, fade * self._judged + judged
             self._taken, self._foretold = fade * self._taken + right, fade * self._foretold + promised
-        if proposals:
-            self._owed = 0.0
 
     def _tokens(self, proposals: int) -> float:
         """Tokens of a row that a round is expected to give.
@@ -126,9 +138,10 @@ class AdaptivePace(Pace):
 
 
 class Times:
-    """Seconds of rounds of one batch, by the number of proposals."""
+    """Seconds of rounds of one batch, by the number of proposals; and the `best` number, by its `gain` over none."""
 
     def __init__(self) -> None:
+        self.best, self.gain, self.since = FIRST, 1.0, CONSIDERED_EVERY  # rounds since it was looked for
         self._kept: dict[int, deque[float]] = {}
         self._medians: dict[int, float] = {}  # kept up to date: they are asked for in every round
 
@@ -136,7 +149,7 @@ class Times:
         """One round more."""
         kept = self._kept.setdefault(proposals, deque(maxlen=KEPT))
         kept.append(seconds)
-        self._medians[proposals] = statistics.median(kept)
+        self._medians[proposals] = sorted(kept)[len(kept) // 2]
 
     def seen(self, proposals: int) -> bool:
         """Whether such a round was timed."""
