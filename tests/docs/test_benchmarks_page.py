@@ -70,6 +70,13 @@ def _ratio(report: dict[str, Any], kind: str) -> str:
     return "not measured"
 
 
+def _beside(report: dict[str, Any], kind: str) -> str:
+    name, dtype = kind.split(", ")
+    (row,) = (row for row in report["rows"] if (row["name"], row["dtype"]) == (name, dtype))
+    assert row["ours_to_this"]["ours"] == "literatim bfloat16"
+    return f"{row['ours_to_this']['total']:.2f}"
+
+
 def _speed_up(report: dict[str, Any], batch: str) -> str:
     for row in report["rows"]:
         if row["name"] == "literatim" and row["drafted"] and row["batch"] == int(batch):
@@ -88,7 +95,11 @@ def test_a_report_of_drafts_has_its_command_and_the_plain_tokens(name: str) -> N
 
 @pytest.mark.parametrize(
     ("title", "lines", "told"),
-    [("## Results of 2026-11-20", 4, _ratio), ("## Results of 2026-11-21", 6, _speed_up)],
+    [
+        ("## Results of 2026-11-20", 4, _ratio),
+        ("## Results of 2026-11-21", 6, _speed_up),
+        ("## Plain decoding beside the peers", 3, _beside),
+    ],
 )
 def test_the_figures_are_those_of_the_files(title: str, lines: int, told: Callable[[dict[str, Any], str], str]) -> None:
     """Of the first table below the title: a file a column, and what it says of the line's first cell."""
