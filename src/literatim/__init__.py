@@ -26,13 +26,14 @@ from literatim.errors import (
     ModelNotFound,
     OptionError,
 )
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, VerifyOptions
-from literatim.types import Segment, Speculation, Transcript, Word
+from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, VerifyOptions
+from literatim.types import LiveUpdate, Segment, Speculation, Transcript, Word
 
 if TYPE_CHECKING:
     from literatim.api import Outcome, Recognizer, load
     from literatim.device import DeviceWarning
     from literatim.fleet import Fleet
+    from literatim.pipeline.live import Live
     from literatim.verify.run import verify
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _LAZY = {
     "Recognizer": "literatim.api",
     "Outcome": "literatim.api",
     "Fleet": "literatim.fleet",
+    "Live": "literatim.pipeline.live",
     "DeviceWarning": "literatim.device",
 }
 
@@ -57,6 +59,9 @@ __all__ = [
     "Fleet",
     "HubOptions",
     "LiteratimError",
+    "Live",
+    "LiveOptions",
+    "LiveUpdate",
     "LoadOptions",
     "ModelError",
     "ModelFormatError",

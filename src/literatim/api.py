@@ -18,10 +18,11 @@ from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
 from literatim.models.whisper import Whisper
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, build
+from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, build
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.live import Live
 from literatim.text.languages import normalise
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.types import Segment, Transcript
@@ -193,6 +194,22 @@ class Recognizer:
             if progress_callback is not None:
                 progress_callback(work.done)
         yield from work.failed()
+
+    def live(self, **options: Any) -> Live:
+        """A stream that is heard while it comes in; keyword arguments are `TranscribeOptions` and `LiveOptions`.
+
+            for update in model.live(language="en").listen(chunks):
+                print(*(segment.text for segment in update.segments))  # final; update.partial may still change
+
+        Chunks are samples at 16 kHz. Raises OptionError.
+        """
+        names = {item.name for item in fields(LiveOptions)}
+        how = build(LiveOptions, {name: value for name, value in options.items() if name in names})
+        unheard = sorted(_AUDIO_NAMES & options.keys())
+        if unheard:
+            raise OptionError(f"{', '.join(unheard)}: for recordings; a stream is one channel at 16 kHz")
+        job = self._job({name: value for name, value in options.items() if name not in names})
+        return Live(self._engine, self._run, job.text, how)
 
     def _job(self, options: dict[str, Any]) -> _Job:
         given = {_ALIASES.get(name, name): value for name, value in options.items()}

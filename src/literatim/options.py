@@ -226,6 +226,18 @@ class TranscribeOptions:
 
 
 @dataclass(frozen=True)
+class LiveOptions:
+    """How a stream is heard while it comes in."""
+
+    live_step: float = option(
+        1.0,
+        "seconds of new sound after which a stream is heard again: fewer are sooner and work more",
+        minimum=0.1,
+        maximum=30,
+    )
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """How the command goes through several recordings."""
 

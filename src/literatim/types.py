@@ -134,3 +134,26 @@ class Transcript:
         if self.speculation is not None:
             out["speculation"] = self.speculation.to_dict()
         return {**out, "speakers": list(self.speakers)} if self.speakers else out
+
+
+@dataclass(frozen=True)
+class LiveUpdate:
+    """What a stream's sound has come to: segments that are new and final, then text that may still change.
+
+    `seconds` is how much has come in; `agreed` are the words after the last final segment that two hearings in a
+    row agree on, `partial` those after them.
+    """
+
+    seconds: float
+    segments: tuple[Segment, ...]
+    agreed: str
+    partial: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same names; segments in openai/whisper's JSON schema."""
+        return {
+            "seconds": self.seconds,
+            "segments": [segment.to_dict() for segment in self.segments],
+            "agreed": self.agreed,
+            "partial": self.partial,
+        }

@@ -331,3 +331,24 @@ def test_hf32_convolutions_move_the_scores_a_little(pairs: Callable[[str], Pair]
         found = pair.npu.transcribe(sound(3, 1.0), **options).segments[0].avg_logprob
     assert found == pytest.approx(expected, abs=0.05)
     assert found != pytest.approx(expected, abs=1e-6)
+
+
+def test_a_stream_says_what_it_says_on_the_cpu_in_no_other_shapes(pairs: Callable[[str], Pair]) -> None:
+    """Windows that grow are padded to whole ones: a device compiles nothing for them."""
+    pair, lives = pairs("plain"), []
+    samples = sound(60, 5.0)
+    chunks = [samples[at : at + RATE // 2] for at in range(0, len(samples), RATE // 2)]
+    options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "live_step": 0.5}
+    for recognizer in (pair.cpu, pair.npu):
+        lives.append(recognizer.live(**options))
+        shapes = []
+        for chunk in chunks:
+            OPS.clear()
+            list(lives[-1].feed(chunk))
+            shapes.append({call for call in OPS if call.op == "aten.convolution"})
+        list(lives[-1].finish())
+    same(lives[1].transcript, lives[0].transcript)
+    assert lives[0].segments
+    assert lives[0].windows == lives[1].windows
+    assert all(found == shapes[0] for found in shapes)
+    assert shapes[0]

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import pytest
 
-from literatim.cli import bench_compare, bench_spec, bench_speed, bench_wer
+from literatim.cli import bench_compare, bench_live, bench_spec, bench_speed, bench_wer
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 PAGE = (FOLDER / "README.md").read_text("utf-8")
@@ -20,6 +20,7 @@ COMMANDS = {
     "speed": bench_speed.speed,
     "spec": bench_spec.spec,
     "wer": bench_wer.wer,
+    "live": bench_live.live,
     "compare": bench_compare.compare,
 }
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
@@ -111,3 +112,14 @@ def test_the_figures_are_those_of_the_files(title: str, lines: int, told: Callab
         kind, *shown = (cell.strip() for cell in row.split("|"))
         for file, cell in zip(files, shown, strict=True):
             assert cell == told(json.loads((FOLDER / file).read_text("utf-8")), kind)
+
+
+def test_the_figures_of_live_are_those_of_the_file() -> None:
+    section = PAGE[PAGE.index("## Live") :].split("\n## ")[0]
+    found = json.loads((FOLDER / "live-demo.json").read_text("utf-8"))["results"]
+    rows = [re.findall(r"[\d.]+", line) for line in re.findall(r"^\|( [\d.]+ s .*)\|$", section, re.MULTILINE)]
+    assert len(rows) == len(found) == 3
+    for row, entry in zip(rows, found, strict=True):
+        times = [entry[form][f"p{level}"] for form in ("shown", "agreed", "final") for level in (50, 95)]
+        rates = [100 * entry[name] for name in ("wer_live", "wer_offline", "work_share")]
+        assert row == [f"{entry['live_step']:g}", *(f"{value:.2f}" for value in (*times, *rates))]

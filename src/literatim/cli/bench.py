@@ -10,6 +10,7 @@ COMMANDS = {
     "speed": ("literatim.cli.bench_speed", "Time a window beside the peers."),
     "spec": ("literatim.cli.bench_spec", "Decoding with and without a draft."),
     "wer": ("literatim.cli.bench_wer", "Word and character error rates."),
+    "live": ("literatim.cli.bench_live", "From a word's end to its text, live."),
     "compare": ("literatim.cli.bench_compare", "Two reports beside each other, with intervals."),
 }
 

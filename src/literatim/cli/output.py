@@ -83,6 +83,10 @@ class Output:
                 show_segment(segment)
         if self.verbose and not self.as_json and transcript.speculation is not None:
             click.echo(f"{name}: {figures(transcript.speculation)}", err=True)
+        self.save(item, transcript)
+
+    def save(self, item: Item, transcript: Transcript) -> None:
+        """The files alone."""
         if self.folder is not None:
             place = self.folder / item.place
             first, *more = writers.save(transcript, place.name, place.parent, self.formats, self.subtitles)

@@ -11,6 +11,7 @@ import click
 from literatim.options import (
     AudioOptions,
     HubOptions,
+    LiveOptions,
     LoadOptions,
     RunOptions,
     SubtitleOptions,
@@ -22,6 +23,7 @@ TITLES = {
     TranscribeOptions: "Transcribing",
     SubtitleOptions: "Subtitles",
     AudioOptions: "Audio",
+    LiveOptions: "Live",
     RunOptions: "Many recordings (the command)",
     LoadOptions: "Loading",
     HubOptions: "Finding models",

@@ -8,14 +8,16 @@ from typing import Any
 import click
 
 from literatim import device as devices
-from literatim.cli import inputs
+from literatim.cli import inputs, live
 from literatim.cli.flags import chosen, flags
 from literatim.cli.many import Run
 from literatim.cli.output import Output
 from literatim.cli.recognizer import introduce, load
+from literatim.errors import AudioError
 from literatim.options import (
     AudioOptions,
     HubOptions,
+    LiveOptions,
     LoadOptions,
     RunOptions,
     SubtitleOptions,
@@ -54,7 +56,9 @@ from literatim.options import (
     help="Print segments with their times; False: the text alone.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recording.")
-@flags(TranscribeOptions, SubtitleOptions, AudioOptions, RunOptions, LoadOptions, HubOptions)
+@click.option("--live", is_flag=True, help="Text of - while it plays: WAV, or 16-bit samples of one channel.")
+@click.option("--live_rate", "--live-rate", "live_rate", type=int, help="Rate of bare samples [default: 16000 Hz].")
+@flags(TranscribeOptions, SubtitleOptions, AudioOptions, LiveOptions, RunOptions, LoadOptions, HubOptions)
 def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None:
     """Speech to text. AUDIO is a file of any usual format, a folder, a pattern, or - for standard input.
 
@@ -62,6 +66,8 @@ def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None
     read is reported and skipped, and the exit code is then 1.
     """
     items = inputs.find(audio)
+    if values["live"]:
+        live.check(items, values["skip_existing"], values["log_file"])
     run = Run.begin(items, Output.chosen(values, len(items)), build(RunOptions, chosen(RunOptions, values)))
     if not run.items:
         return
@@ -76,6 +82,14 @@ def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None
             how["device_index"] = how["device_index"].split(",")[0]
             click.echo(f"one recording uses one device: index {how['device_index']}", err=True)
         recognizer = load(model, how)
+        if values["live"]:
+            heard = {**chosen(TranscribeOptions, values), **chosen(LiveOptions, values)}
+            try:
+                live.run(recognizer, items[0], heard, values["live_rate"], run.output)
+            except AudioError as error:
+                click.echo(f"Skipping {items[0].path}: {error}", err=True)
+                raise click.exceptions.Exit(1) from error
+            return
         failed = run.go(recognizer, options, _about(recognizer.name, [str(recognizer.device)], options))
     if failed:
         raise click.exceptions.Exit(1)

@@ -50,11 +50,12 @@ class Track:
 
 @dataclass(frozen=True)
 class Progress:
-    """One window more: what it added, and whether the track is finished."""
+    """One window more: what it added, whether the track is finished, and all that was said, told or not."""
 
     track: Track
     segments: tuple[Segment, ...]
     finished: bool
+    tokens: tuple[int, ...] = ()  # none where it was taken for silence
 
 
 def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions) -> Track:
@@ -95,7 +96,8 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
     while work.rows:
         for slot, track, window, result in work.ended():
             segments = _take(engine, slot, track, window, result, options)
-            yield Progress(track, segments, track.walk.window is None)
+            tokens = () if is_silent(result, options) else tuple(result.tokens)
+            yield Progress(track, segments, track.walk.window is None, tokens)
             following = track if track.walk.window is not None else next(waiting, None)
             if following is not None:
                 work.begin([following], slot)
