@@ -22,8 +22,8 @@ from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.language import checked
 from literatim.pipeline.live import Live
-from literatim.text.languages import normalise
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.types import Segment, Transcript
 
@@ -215,14 +215,8 @@ class Recognizer:
         given = {_ALIASES.get(name, name): value for name, value in options.items()}
         audio = build(AudioOptions, {name: value for name, value in given.items() if name in _AUDIO_NAMES})
         text = build(TranscribeOptions, {name: value for name, value in given.items() if name not in _AUDIO_NAMES})
-        if text.language is not None:
-            text = replace(text, language=normalise(text.language))
-        tokenizer = self._engine.tokenizer
-        own = tokenizer.forced_language(self._engine.generation_config)
-        if text.language is None and "language" in own:
-            text = replace(text, language=own["language"])
-        tokenizer.prompt(text.language or self.languages[0], text.task, not text.without_timestamps)  # or an error
-        return _Job(audio, text)
+        engine = self._engine
+        return _Job(audio, checked(text, engine.tokenizer, engine.config, engine.generation_config))
 
     def _tracks(self, index: int, recording: Recording, options: TranscribeOptions) -> list[pipeline.Track]:
         begin = pipeline.begin

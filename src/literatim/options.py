@@ -200,6 +200,10 @@ class TranscribeOptions:
     """How a recording becomes text."""
 
     language: str | None = option(None, "language code or English name; detected when not given")
+    languages: str | None = option(None, "languages to choose from where it is detected, as in en,nl (default: all)")
+    multilingual: bool = option(
+        False, "detect the language of each window anew; segments then say theirs, the transcript that of the first"
+    )
     task: str = option("transcribe", "transcribe, or translate to English", choices=TASKS)
     initial_prompt: str | None = option(None, "text to condition the first window on")
     condition_on_previous_text: bool = option(True, "give each window the text of the ones before it")

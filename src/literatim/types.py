@@ -33,7 +33,7 @@ class Segment:
 
     `start` and `end` are seconds of the recording; `seek` is the first mel frame (10 ms) of the window it
     was decoded in; `tokens` include the timestamp tokens; `avg_logprob` and `no_speech_prob` are those of
-    the whole window, as openai/whisper reports them.
+    the whole window, as openai/whisper reports them. `language` is the window's where each has its own.
     """
 
     id: int
@@ -48,6 +48,8 @@ class Segment:
     no_speech_prob: float
     words: tuple[Word, ...] | None = None
     speaker: str | None = None
+    language: str | None = None
+    language_probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The segment in openai/whisper's JSON schema, with words and speaker when known."""
@@ -65,6 +67,8 @@ class Segment:
         }
         if self.words is not None:
             out["words"] = [word.to_dict() for word in self.words]
+        if self.language is not None:
+            out |= {"language": self.language, "language_probability": self.language_probability}
         return out if self.speaker is None else {**out, "speaker": self.speaker}
 
 

@@ -57,8 +57,6 @@ class Engine:
         self._screen = self._make_screen()
         if assistant is not None:
             assistant.screen_by(self._screen, tokenizer.eot)
-        ids = list(tokenizer.languages.values())
-        self._languages = torch.tensor(ids, dtype=torch.long, device=self.device)
 
     @contextmanager
     def taken(self) -> Iterator[Engine]:
@@ -157,13 +155,15 @@ class Engine:
         weight = decoder.tokens.weight if decoder.head is None else decoder.head
         return screen(weight, self.tokenizer.eot) if weight.numel() >= SCREENED else None
 
-    def languages(self, rows: int, start: int = 0) -> list[tuple[str, float]]:
-        """The likeliest language of each window heard, and its probability among the languages."""
+    def languages(self, rows: int, start: int = 0, among: Sequence[str] = ()) -> list[tuple[str, float]]:
+        """The likeliest language of each window heard, and its probability among these languages, or among all."""
+        known = self.tokenizer.languages
+        codes = [code for code in known if not among or code in among]
+        ids = torch.tensor([known[code] for code in codes], dtype=torch.long, device=self.device)
         with self.at_work():
             fed = shapes.rows(rows, self.device) if start == 0 else rows
-            probabilities = detect_language(self._decoder(), start, fed, self.tokenizer.sot, self._languages)
+            probabilities = detect_language(self._decoder(), start, fed, self.tokenizer.sot, ids)
             best, index = (found.tolist()[:rows] for found in probabilities.max(-1))
-        codes = list(self.tokenizer.languages)
         return [(codes[at], p) for at, p in zip(index, best, strict=True)]
 
     def _decoder(self, allowed: Tensor | None = None) -> CachedDecoder:

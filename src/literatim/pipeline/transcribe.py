@@ -16,6 +16,7 @@ from literatim.decode.noise import Noise
 from literatim.decode.rows import Decoded
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.language import several
 from literatim.pipeline.windows import Walk, Window
 from literatim.pipeline.words import add_words, trimmed
 from literatim.types import Segment, Speculation, Word
@@ -35,7 +36,13 @@ class Track:
     segments: list[Segment] = field(default_factory=list)
 
     speculation: Speculation | None = None
+    window_language: tuple[str, float] | None = None  # of the window under way, where each has its own
     remarks: tuple[str, ...] = ()  # what a reader of the result should know
+
+    @property
+    def spoken(self) -> str | None:
+        """Code of the language of the window under way."""
+        return self.language if self.window_language is None else self.window_language[0]
 
     @cached_property
     def digest(self) -> bytes:
@@ -154,10 +161,12 @@ class _Work:
                 self._batch.round()
 
     def _find_languages(self, tracks: list[Track], start: int) -> None:
-        if all(track.language is not None for track in tracks):
+        options = self._options
+        if not options.multilingual and all(track.language is not None for track in tracks):
             return
-        found = self._engine.languages(len(tracks), start)
+        found = self._engine.languages(len(tracks), start, several(options.languages))
         for track, (language, probability) in zip(tracks, found, strict=True):
+            track.window_language = (language, probability) if options.multilingual else None
             if track.language is None:
                 track.language, track.language_probability = language, probability
 
@@ -172,7 +181,7 @@ class _Work:
 def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[int]:
     """What was said before, and the start of transcript."""
     tokenizer = engine.tokenizer
-    start = tokenizer.prompt(track.language, options.task, not options.without_timestamps)
+    start = tokenizer.prompt(track.spoken, options.task, not options.without_timestamps)
     previous = track.walk.prompt(engine.config.target_positions // 2 - 1)
     if not previous or tokenizer.startofprev is None:
         return list(start)
@@ -191,7 +200,7 @@ def _take(
     ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
     stamps, align = (tokenizer.timestamp_begin, tokenizer.timestamp_end), None
     if options.word_timestamps:
-        align = partial(add_words, engine, slot, window, language=track.language, options=options)
+        align = partial(add_words, engine, slot, window, language=track.spoken, options=options)
     pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align)
     if options.word_timestamps:
         first = window.seek * mel.HOP_LENGTH
@@ -209,6 +218,8 @@ def _take(
             avg_logprob=result.avg_logprob,
             compression_ratio=ratio,
             no_speech_prob=result.no_speech_prob,
+            language=None if track.window_language is None else track.window_language[0],
+            language_probability=None if track.window_language is None else track.window_language[1],
             words=None if piece.words is None else tuple(_within(word, duration) for word in piece.words),
         )
         for offset, piece in enumerate(pieces)
