@@ -17,7 +17,7 @@ from literatim.options import TranscribeOptions
 from literatim.pipeline.assistant import Assistant
 from literatim.pipeline.engine import Engine
 from literatim.train.hear import Heard, hear
-from literatim.train.student import read
+from literatim.train.student import read, unpacked
 
 MOST = 8  # proposals a round
 
@@ -129,7 +129,7 @@ def judge(engine: Engine, recordings: Iterable[Tensor], options: TranscribeOptio
     clips: list[Clip] = []
     for heard in hear(engine, recordings, options, assistant.encoder):
         clips += [Clip() for _ in range(heard.recording + 1 - len(clips))]
-        with engine.at_work():
+        with engine.at_work(), unpacked(assistant.steps, assistant.decoder.config.decoder_layers):
             clips[heard.recording].windows.append(Judged(foretold(assistant, heard, rules), heard.most))
     return clips
 

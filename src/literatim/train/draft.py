@@ -34,7 +34,7 @@ from literatim.pipeline.engine import Engine
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.train.distil import Learner, Schedule, train
 from literatim.train.hear import Heard, hear
-from literatim.train.student import evenly, grow, read
+from literatim.train.student import evenly, grow, read, unpacked
 from literatim.train.windows import Store, Windows, read_progress, write_json
 
 GROUP = 16  # recordings that are heard between two commits
@@ -244,7 +244,7 @@ def _read(file: Path, lengths: list[float]) -> Iterator[Tensor]:
 
 def _with_hidden(engine: Engine, heard: Heard, before: int) -> tuple[Heard, Tensor]:
     """The window, its recording counted from the first one of all, and the hidden states (K, D) behind what it says."""
-    with engine.at_work():
+    with engine.at_work(), unpacked(engine.steps, engine.config.decoder_layers):
         fed = torch.tensor([[*heard.prompt, *heard.said][:-1]], device=engine.device)
         hidden = read(engine.model.decoder, heard.states[None], fed)[0, len(heard.prompt) - 1 :]
     return replace(heard, recording=before + heard.recording), hidden

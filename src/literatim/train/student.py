@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from literatim.models.whisper import Decoder, DecoderLayer, merge_heads, split_heads
+from literatim.pipeline.steps import Steps
 
 
 def read(decoder: Decoder, audio: Tensor, tokens: Tensor) -> Tensor:
@@ -26,6 +28,15 @@ def read(decoder: Decoder, audio: Tensor, tokens: Tensor) -> Tensor:
         x = x + layer.mlp(x)
     hidden: Tensor = decoder.norm(x)
     return hidden
+
+
+@contextmanager
+def unpacked(steps: Steps, layers: int) -> Iterator[None]:
+    """All of a decoder's `layers` can be run by torch meanwhile, also where its weights are packed for kernels."""
+    with ExitStack() as stack:
+        for index in range(layers):
+            stack.enter_context(steps.whole(index))
+        yield
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
