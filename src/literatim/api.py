@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,33 @@ import torch
 
 from literatim import device as devices
 from literatim import hub
-from literatim.audio.decode import Recording, decode
 from literatim.decode.pace import Pace
 from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
 from literatim.models.whisper import Whisper
-from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, build
+from literatim.options import (
+    AudioOptions,
+    HubOptions,
+    LiveOptions,
+    LoadOptions,
+    TranscribeOptions,
+    VadOptions,
+    build,
+)
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import checked
 from literatim.pipeline.live import Live
+from literatim.pipeline.recordings import Job, Recordings
+from literatim.pipeline.strategy import are_several, resolved
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.types import Segment, Transcript
 
 _ALIASES = {"log_prob_threshold": "logprob_threshold"}  # faster-whisper's spelling
 _AUDIO_NAMES = frozenset(item.name for item in fields(AudioOptions))
+_VAD_NAMES = frozenset(item.name for item in fields(VadOptions))
 
 
 def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
@@ -141,32 +151,30 @@ class Recognizer:
 
         `sampling_rate` (Hz) is an array's, 16 kHz if not given; `on_segment` is called with each segment as soon as
         it is ready, `progress_callback` with the share done, from 0 to 1, after each window. Keyword arguments are
-        the fields of `TranscribeOptions` and `AudioOptions`. With `channels="split"` each channel is transcribed
-        apart and is a speaker of the result. Raises AudioError or OptionError.
+        the fields of `TranscribeOptions`, `VadOptions` and `AudioOptions`. With `channels="split"` each channel is
+        transcribed apart and is a speaker of the result. Raises AudioError or OptionError.
         """
         job = self._job(options)
-        recording = decode(audio, sampling_rate=sampling_rate, options=job.audio)
-        tracks = self._tracks(0, recording, job.text)
-        for progress in self._run(tracks, job.text):
-            for segment in progress.segments:
+        work, ready = Recordings(self._engine, job, [(audio, sampling_rate)]), list[Transcript]()
+        for progress in self._run(work.tracks(), job.text):
+            for segment in work.take(progress):
                 if on_segment is not None:
-                    on_segment(_labelled(segment, recording, progress.track))
+                    on_segment(segment)
+            _raise(work)
             if progress_callback is not None:
-                progress_callback(_share(recording, tracks))
-        return _transcript(recording, tracks)
+                progress_callback(work.done)
+            ready += [transcript for _, transcript in work.finished()]
+        _raise(work)
+        return (ready + [transcript for _, transcript in work.finished()])[0]
 
     def stream(self, audio: Any, *, sampling_rate: int | None = None, **options: Any) -> Iterator[Segment]:
         """The segments of one recording, each as soon as it is ready; arguments as for `transcribe`."""
         job = self._job(options)
-        recording = decode(audio, sampling_rate=sampling_rate, options=job.audio)
-        yield from self._segments(recording, self._tracks(0, recording, job.text), job.text)
-
-    def _segments(
-        self, recording: Recording, tracks: list[pipeline.Track], options: TranscribeOptions
-    ) -> Iterator[Segment]:
-        for progress in self._run(tracks, options):
-            for segment in progress.segments:
-                yield _labelled(segment, recording, progress.track)
+        work = Recordings(self._engine, job, [(audio, sampling_rate)])
+        for progress in self._run(work.tracks(), job.text):
+            yield from work.take(progress)
+            _raise(work)
+        _raise(work)
 
     def _run(self, tracks: Iterable[pipeline.Track], options: TranscribeOptions) -> Iterator[pipeline.Progress]:
         """`pipeline.run` under this recognizer's precision, which holds while it works and not while a caller does."""
@@ -185,15 +193,14 @@ class Recognizer:
 
         `progress_callback` is given the number of recordings done so far, those under way counted in part.
         """
-        job = self._job(options)
-        work = _ManyRecordings(self, audios, job)
+        job = self._job(options, several=are_several(audios))
+        work = Recordings(self._engine, job, ((audio, None) for audio in audios))
         for progress in self._run(work.tracks(), job.text):
-            yield from work.failed()
-            if progress.finished:
-                yield from work.finished(progress.track)
+            work.take(progress)
+            yield from _outcomes(work)
             if progress_callback is not None:
                 progress_callback(work.done)
-        yield from work.failed()
+        yield from _outcomes(work)
 
     def live(self, **options: Any) -> Live:
         """A stream that is heard while it comes in; keyword arguments are `TranscribeOptions` and `LiveOptions`.
@@ -205,106 +212,28 @@ class Recognizer:
         """
         names = {item.name for item in fields(LiveOptions)}
         how = build(LiveOptions, {name: value for name, value in options.items() if name in names})
-        unheard = sorted(_AUDIO_NAMES & options.keys())
+        unheard = sorted((_AUDIO_NAMES | _VAD_NAMES) & options.keys())
         if unheard:
             raise OptionError(f"{', '.join(unheard)}: for recordings; a stream is one channel at 16 kHz")
         job = self._job({name: value for name, value in options.items() if name not in names})
         return Live(self._engine, self._run, job.text, how)
 
-    def _job(self, options: dict[str, Any]) -> _Job:
+    def _job(self, options: dict[str, Any], *, several: bool = False) -> Job:
         given = {_ALIASES.get(name, name): value for name, value in options.items()}
         audio = build(AudioOptions, {name: value for name, value in given.items() if name in _AUDIO_NAMES})
-        text = build(TranscribeOptions, {name: value for name, value in given.items() if name not in _AUDIO_NAMES})
-        engine = self._engine
-        return _Job(audio, checked(text, engine.tokenizer, engine.config, engine.generation_config))
-
-    def _tracks(self, index: int, recording: Recording, options: TranscribeOptions) -> list[pipeline.Track]:
-        begin = pipeline.begin
-        tensors = [torch.from_numpy(samples) for samples in recording.samples]
-        return [begin(self._engine, index, at, samples, options) for at, samples in enumerate(tensors)]
+        vad = build(VadOptions, {name: value for name, value in given.items() if name in _VAD_NAMES})
+        rest = {name: value for name, value in given.items() if name not in _AUDIO_NAMES | _VAD_NAMES}
+        text, engine = resolved(build(TranscribeOptions, rest), several), self._engine
+        return Job(audio, checked(text, engine.tokenizer, engine.config, engine.generation_config), vad)
 
 
-@dataclass(frozen=True)
-class _Job:
-    audio: AudioOptions
-    text: TranscribeOptions
+def _raise(work: Recordings) -> None:
+    """The error of the recording, where there is one."""
+    for _, error in work.failed():
+        raise error
 
 
-class _ManyRecordings:
-    """Reads recordings one after another as the decoder asks for them, and puts their channels together again."""
-
-    def __init__(self, recognizer: Recognizer, audios: Iterable[Any], job: _Job) -> None:
-        self._recognizer, self._audios, self._job = recognizer, audios, job
-        self._open: dict[int, tuple[Recording, list[pipeline.Track]]] = {}
-        self._errors: list[Outcome] = []
-        self._ended = 0
-
-    @property
-    def done(self) -> float:
-        """Recordings finished or failed, and the parts of those under way."""
-        return self._ended + sum(_share(recording, tracks) for recording, tracks in self._open.values())
-
-    def tracks(self) -> Iterator[pipeline.Track]:
-        """Every channel of every recording that can be read."""
-        for index, audio in enumerate(self._audios):
-            try:
-                recording = decode(audio, options=self._job.audio)
-                tracks = self._recognizer._tracks(index, recording, self._job.text)
-            except LiteratimError as error:
-                self._errors.append(Outcome(index, None, error))
-                self._ended += 1
-                continue
-            self._open[index] = (recording, tracks)
-            yield from tracks
-
-    def failed(self) -> Iterator[Outcome]:
-        """The recordings that could not be read since the last call."""
-        while self._errors:
-            yield self._errors.pop(0)
-
-    def finished(self, track: pipeline.Track) -> Iterator[Outcome]:
-        """The recording of a finished track, once all its channels are."""
-        recording, tracks = self._open[track.key]
-        if all(other.walk.window is None for other in tracks):
-            del self._open[track.key]
-            self._ended += 1
-            yield Outcome(track.key, _transcript(recording, tracks))
-
-
-def _share(recording: Recording, tracks: list[pipeline.Track]) -> float:
-    """How much of a recording is decoded, from 0 to 1; its last tenth of a frame is in no window."""
-    walked = sum(1.0 if track.walk.window is None else track.done / recording.duration for track in tracks)
-    return walked / len(tracks)
-
-
-def _labelled(segment: Segment, recording: Recording, track: pipeline.Track) -> Segment:
-    """The segment with its channel as the speaker, where channels were transcribed apart."""
-    if len(recording.samples) == 1:
-        return segment
-    return replace(segment, speaker=f"CHANNEL_{recording.channels[track.channel]:02d}")
-
-
-def _transcript(recording: Recording, tracks: list[pipeline.Track]) -> Transcript:
-    """Channels merged in order of time; the language is the first channel's."""
-    segments = [_labelled(segment, recording, track) for track in tracks for segment in track.segments]
-    warnings = list(recording.warnings)
-    if len(tracks) > 1:
-        segments = sorted(segments, key=lambda segment: (segment.start, segment.end))
-        segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
-        if len({track.language for track in tracks}) > 1:
-            found = ", ".join(f"{at}: {track.language}" for at, track in enumerate(tracks))
-            warnings.append(f"the channels are in different languages ({found})")
-    warnings += dict.fromkeys(remark for track in tracks for remark in track.remarks)
-    figures = [track.speculation for track in tracks if track.speculation is not None]
-    if not segments:
-        warnings.append("no speech was found")
-    return Transcript(
-        text="".join(segment.text for segment in segments),
-        language=tracks[0].language or "",
-        language_probability=tracks[0].language_probability,
-        duration=recording.duration,
-        segments=tuple(segments),
-        speakers=tuple(dict.fromkeys(segment.speaker for segment in segments if segment.speaker)),
-        warnings=tuple(warnings),
-        speculation=sum(figures[1:], figures[0]) if figures else None,
-    )
+def _outcomes(work: Recordings) -> Iterator[Outcome]:
+    """What has ended, well or badly, since the last call."""
+    yield from (Outcome(index, None, error) for index, error in work.failed())
+    yield from (Outcome(index, transcript) for index, transcript in work.finished())

@@ -15,6 +15,7 @@ TASKS = ("transcribe", "translate")
 OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
+STRATEGIES = ("auto", "sequential", "batched")
 GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
 
 _PLAIN: dict[str, tuple[type, str]] = {"bool": (bool, "True or False"), "str": (str, "text")}
@@ -206,7 +207,18 @@ class TranscribeOptions:
     )
     task: str = option("transcribe", "transcribe, or translate to English", choices=TASKS)
     initial_prompt: str | None = option(None, "text to condition the first window on")
-    condition_on_previous_text: bool = option(True, "give each window the text of the ones before it")
+    strategy: str = option(
+        "auto",
+        "sequential: window by window, as openai/whisper; batched: cut where nobody speaks, many pieces of one or many "
+        "recordings side by side; auto: batched for several recordings or with batch_size, else sequential",
+        choices=STRATEGIES,
+    )
+    vad_filter: bool | None = option(
+        None, "find speech first and leave out what is none (default: in strategy batched)"
+    )
+    condition_on_previous_text: bool | None = option(
+        None, "give each window the text of the ones before it (default: in strategy sequential; batched cannot)"
+    )
     without_timestamps: bool = option(False, "decode text only; each window becomes one segment")
     max_initial_timestamp: float = option(1.0, "latest start of a window's first segment, in seconds", minimum=0)
     no_speech_threshold: float | None = option(0.6, "skip a window whose no-speech probability exceeds this", minimum=0)
@@ -226,7 +238,12 @@ class TranscribeOptions:
     append_punctuations: str = option(
         "\"'.。,，!！?？:：”)]}、", "marks that are joined to the word before them, where words have times"
     )
-    batch_size: int = option(8, "rows decoded together when several recordings are given", minimum=1)
+    batch_size: int | None = option(None, "windows decoded together (default: 8)", minimum=1)
+
+    @property
+    def rows(self) -> int:
+        """Windows decoded together."""
+        return self.batch_size or 8
 
 
 @dataclass(frozen=True)

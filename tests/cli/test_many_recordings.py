@@ -54,7 +54,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(place: Path, model: Path, *arguments: str) -> tuple[list[str], dict[str, object]]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-W", "error", "-m", "literatim.cli.main", "transcribe", "--model", str(model)]
-    program += ["--device", "cpu", "--language", "en", "--no_speech_threshold", "1", *arguments]
+    program += ["--device", "cpu", "--language", "en", "--no_speech_threshold", "1"]
+    program += ["--strategy", "sequential", *arguments]
     return program, {"cwd": place, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
@@ -67,7 +68,8 @@ class Done(NamedTuple):
 
 def literatim(place: Path, model: Path, *arguments: str) -> Done:
     """In this process, which has imported all it needs."""
-    given = ("--model", str(model), "--device", "cpu", "--language", "en", "--no_speech_threshold", "1", *arguments)
+    given = ("--model", str(model), "--device", "cpu", "--language", "en", "--no_speech_threshold", "1")
+    given += ("--strategy", "sequential", *arguments)
     before = Path.cwd()
     os.chdir(place)
     try:

@@ -82,7 +82,8 @@ def sound(number: int, seconds: float) -> np.ndarray:
 
 
 def many(recognizer: Recognizer, audios: list[Any], **options: Any) -> list[Transcript]:
-    outcomes = sorted(recognizer.transcribe_many(audios, **options), key=lambda outcome: outcome.index)
+    found = recognizer.transcribe_many(audios, strategy="sequential", **options)
+    outcomes = sorted(found, key=lambda outcome: outcome.index)
     assert [outcome.error for outcome in outcomes] == [None] * len(audios)
     return [outcome.transcript for outcome in outcomes if outcome.transcript is not None]
 

@@ -109,7 +109,8 @@ WAYS: list[dict[str, Any]] = [
 def transcripts(model: Model, audios: list[np.ndarray], pace: Pace, **options: Any) -> list[Transcript]:
     """In their order, without the figures of speculation."""
     model.engine.pace = pace
-    found = Recognizer(model.engine, "x").transcribe_many(audios, no_speech_threshold=None, **options)
+    options = {"no_speech_threshold": None, "strategy": "sequential", **options}
+    found = Recognizer(model.engine, "x").transcribe_many(audios, **options)
     ordered = sorted(found, key=lambda outcome: outcome.index)
     assert all(outcome.transcript is not None for outcome in ordered)
     return [replace(outcome.transcript, speculation=None) for outcome in ordered]  # type: ignore[type-var]

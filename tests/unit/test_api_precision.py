@@ -18,7 +18,7 @@ from literatim.errors import OptionError
 from literatim.pipeline.engine import Engine
 from whisper_builders import random_whisper_folder
 
-OPTIONS: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 4}
+OPTIONS: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 4, "strategy": "sequential"}
 
 
 @pytest.fixture(scope="module")

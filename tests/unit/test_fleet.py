@@ -41,7 +41,12 @@ class Recognizer:
         self._device, self._begun = device, begun
 
     def transcribe_many(
-        self, audios: Iterable[Any], *, progress_callback: Callable[[float], None], batch_size: int = 1
+        self,
+        audios: Iterable[Any],
+        *,
+        progress_callback: Callable[[float], None],
+        batch_size: int = 1,
+        strategy: str = "auto",
     ) -> Iterator[Outcome]:
         if batch_size < 1:
             raise OptionError("batch_size is 0")
@@ -376,6 +381,7 @@ def test_real_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     random = np.random.default_rng(1)
     audios = [random.uniform(-0.3, 0.3, 16_000).astype(np.float32) for _ in range(3)]
     options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 8, "batch_size": 2}
+    options["strategy"] = "sequential"
     with Fleet(folder, device="cuda", device_index="0,1", dtype="float32") as many:
         found = {outcome.index: outcome for outcome in many.transcribe_many([*audios, Killer()], **options)}
     assert "exit code 3" in str(found[3].error)

@@ -74,7 +74,8 @@ def test_each_window_has_its_own_language(tmp_path: Path) -> None:
     english, dutch = sounds(2)
     recognizer = load(tell_apart(random_whisper_folder(tmp_path, 80, end_gain=1.0), english, dutch), device="cpu")
     parts = [english, dutch, dutch, english]
-    kept: dict[str, Any] = {"no_speech_threshold": None, "condition_on_previous_text": False}
+    kept: dict[str, Any] = {"no_speech_threshold": None, "strategy": "sequential"}
+    kept["condition_on_previous_text"] = False
     tokenizer = recognizer._engine.tokenizer
     stamps = ",".join(map(str, range(tokenizer.timestamp_begin, tokenizer.timestamp_end)))  # each would cut a window
     kept |= {"without_timestamps": True, "temperature": 0.0, "suppress_tokens": f"-1,{stamps}"}

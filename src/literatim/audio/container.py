@@ -31,6 +31,7 @@ class Reader:
 
     def __init__(self, source: Source, tally: Tally) -> None:
         self.warnings: list[str] = []
+        self.stated = 0.0  # seconds that the file says it has, 0 where it does not
         self._source = source
         self._tally = tally
         self._label = source.label
@@ -45,6 +46,7 @@ class Reader:
         self._refuse_long()
         with _opened(self._source) as container:
             stream = _audio_stream(container, self._label)
+            self.stated = _stated_seconds(container, stream, self._source.size)
             yield from blocks(self._frames(container, stream))
             if self._tally.seconds == 0:
                 self._report_nothing()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from literatim.audio.source import label_of, open_source
 from literatim.errors import AudioContentError, AudioFormatError, OptionError
 from literatim.options import AudioOptions
 
-__all__ = ["MIN_SECONDS", "SAMPLE_RATE", "Recording", "decode"]
+__all__ = ["MIN_SECONDS", "SAMPLE_RATE", "Recording", "Stream", "decode"]
 
 MIN_SECONDS = 0.1
 _DEFAULTS = AudioOptions()
@@ -43,6 +43,64 @@ class Recording:
     name: str
 
 
+class Stream:
+    """A recording that is decoded as it is read, block by block, from its beginning each time it is gone through.
+
+    `channels`, `seconds` and `warnings` are those of the blocks so far, and complete when the last one has come;
+    `stated` is how many seconds the file says it has, 0 where it does not.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes | BinaryIO | NDArray[Any],
+        *,
+        sampling_rate: float | None = None,
+        options: AudioOptions = _DEFAULTS,
+    ) -> None:
+        """Arguments and errors as for `decode`."""
+        self._source, self._options, self.name = source, options, label_of(source)
+        self._is_array = hasattr(source, "__array__")
+        if sampling_rate is not None and not self._is_array:
+            raise OptionError("sampling_rate is for arrays; a file carries its own")
+        self._rate = _checked_rate(SAMPLE_RATE if sampling_rate is None else sampling_rate)
+        self.channels: tuple[int | None, ...] = ()
+        self.warnings: tuple[str, ...] = ()
+        self.seconds, self.stated = 0.0, 0.0
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Blocks (kept, n) at 16 kHz."""
+        tally = Tally(self.name, self._options)
+        gatherer, samples = Gatherer(tally), 0
+        blocks = self._array(tally) if self._is_array else self._file(tally)
+        with closing(blocks):
+            for block, rate in blocks:
+                for part in gatherer.add(block, rate):
+                    samples += part.shape[1]
+                    self.channels, self.seconds = gatherer.channels, samples / SAMPLE_RATE
+                    yield part
+        for part in gatherer.flush():
+            samples += part.shape[1]
+            yield part
+        self.seconds = samples / SAMPLE_RATE
+        if self.seconds < MIN_SECONDS:
+            raise AudioContentError(f"{self.name}: it lasts {self.seconds:.3f} s; at least {MIN_SECONDS} s are needed")
+        if gatherer.cancelled:
+            self.warnings += ("the channels cancel each other out; try --channels split",)
+
+    def _array(self, tally: Tally) -> Generator[tuple[Samples, float], None, None]:
+        for block in _array_blocks(self._source, self._rate, tally):
+            yield block, self._rate
+
+    def _file(self, tally: Tally) -> Generator[tuple[Samples, float], None, None]:
+        with open_source(self._source, self._options.max_bytes) as opened:
+            reader = Reader(opened, tally)
+            with closing(reader.blocks()) as blocks:
+                for block, rate in blocks:
+                    self.stated = reader.stated
+                    yield block, rate
+            self.warnings = tuple(reader.warnings)
+
+
 def decode(
     source: str | Path | bytes | BinaryIO | NDArray[Any],
     *,
@@ -60,32 +118,15 @@ def decode(
     AudioNotFound, AudioFormatError, AudioLimitError, AudioContentError (also for less than 0.1 s), AudioError
     (a source that cannot be read) and OptionError.
     """
-    label = label_of(source)
-    tally = Tally(label, options)
-    gatherer = Gatherer(tally)
-    if hasattr(source, "__array__"):
-        rate = _checked_rate(SAMPLE_RATE if sampling_rate is None else sampling_rate)
-        for block in _array_blocks(source, rate, tally):
-            gatherer.add(block, rate)
-        return _recording(gatherer, label, [])
-    if sampling_rate is not None:
-        raise OptionError("sampling_rate is for arrays; a file carries its own")
-    with open_source(source, options.max_bytes) as opened:
-        reader = Reader(opened, tally)
-        with closing(reader.blocks()) as blocks:
-            for block, file_rate in blocks:
-                gatherer.add(block, file_rate)
-    return _recording(gatherer, label, reader.warnings)
-
-
-def _recording(gatherer: Gatherer, label: str, warnings: list[str]) -> Recording:
-    samples, channels = gatherer.finish()
-    duration = len(samples[0]) / SAMPLE_RATE
-    if duration < MIN_SECONDS:
-        raise AudioContentError(f"{label}: it lasts {duration:.3f} s; at least {MIN_SECONDS} s are needed")
-    if gatherer.cancelled:
-        warnings = [*warnings, "the channels cancel each other out; try --channels split"]
-    return Recording(samples, channels, duration, tuple(warnings), label)
+    stream = Stream(source, sampling_rate=sampling_rate, options=options)
+    # A bytearray grows in place, where a list and its concatenation would hold everything twice.
+    kept: list[bytearray] = []
+    for block in stream:
+        kept = kept or [bytearray() for _ in block]
+        for held, channel in zip(kept, block, strict=True):
+            held.extend(np.ascontiguousarray(channel).data)
+    samples = tuple(np.frombuffer(held, dtype=np.float32) for held in kept)
+    return Recording(samples, stream.channels, stream.seconds, stream.warnings, stream.name)
 
 
 def _checked_rate(rate: Any) -> float:

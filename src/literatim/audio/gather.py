@@ -1,7 +1,8 @@
-"""Decoded blocks in, 16 kHz float32 channels out: checks, channel choice and resampling, block by block."""
+"""Decoded blocks in, 16 kHz float32 blocks out: checks, channel choice and resampling, block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ def channel_choice(text: str, label: str) -> str | int:
 
 
 class Gatherer:
-    """Collects one recording. Blocks may change their rate and, with 'mix', their number of channels."""
+    """Turns blocks of one recording into blocks of its kept channels at 16 kHz, none of which it holds.
+
+    Blocks may change their rate and, with 'mix', their number of channels.
+    """
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -38,14 +42,13 @@ class Gatherer:
         self._channels = 0
         self._rate = 0.0
         self._resampler: soxr.ResampleStream | None = None
-        # A bytearray grows in place, where a list and its concatenation would hold everything twice.
-        self._kept: list[bytearray] = []
+        self._kept = 0
         self._power = 0.0
         self._mixed_power = 0.0
         self._frames = 0
 
-    def add(self, block: Samples, rate: float) -> None:
-        """Take one block (C, n) of decoded samples at `rate` Hz."""
+    def add(self, block: Samples, rate: float) -> Iterator[Samples]:
+        """Take one block (C, n) of decoded samples at `rate` Hz; gives blocks (kept, n) at 16 kHz."""
         self._check_values(block)
         if self._channels == 0:
             self._start(len(block))
@@ -55,19 +58,24 @@ class Gatherer:
                 f"{self._label}: its number of channels changes {change} on the way; use channels mix"
             )
         if rate != self._rate:
-            self._flush()
+            yield from self.flush()
             self._rate = rate
             if rate != SAMPLE_RATE:
-                self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, len(self._kept), dtype="float32", quality="HQ")
-        self._resample(self._choose(block), last=False)
+                self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, self._kept, dtype="float32", quality="HQ")
+        yield self._resample(self._choose(block), last=False)
 
-    def finish(self) -> tuple[tuple[Samples, ...], tuple[int | None, ...]]:
-        """The kept channels, each (S,) at 16 kHz, and their numbers (None for the mix)."""
-        self._flush()
-        samples = tuple(np.frombuffer(kept, dtype=np.float32) for kept in self._kept)
+    def flush(self) -> Iterator[Samples]:
+        """What the resampler still holds, (kept, n)."""
+        if self._resampler is not None:
+            yield self._resample(np.empty((self._kept, 0), np.float32), last=True)
+            self._resampler = None
+
+    @property
+    def channels(self) -> tuple[int | None, ...]:
+        """The numbers of the kept channels, None for the mix; known after the first block."""
         if self._choice == "split":
-            return samples, tuple(range(len(samples)))
-        return samples, (None if isinstance(self._choice, str) else self._choice,)
+            return tuple(range(self._kept))
+        return (None if isinstance(self._choice, str) else self._choice,)
 
     @property
     def cancelled(self) -> bool:
@@ -80,7 +88,7 @@ class Gatherer:
         if isinstance(self._choice, int) and self._choice >= channels:
             there = "one channel, 0" if channels == 1 else f"{channels} channels, 0 to {channels - 1}"
             raise OptionError(f"{self._label}: there is no channel {self._choice}; it has {there}")
-        self._kept = [bytearray() for _ in range(channels if self._choice == "split" else 1)]
+        self._kept = channels if self._choice == "split" else 1
 
     def _check_values(self, block: Samples) -> None:
         if not np.isfinite(block).all():
@@ -102,17 +110,11 @@ class Gatherer:
         self._frames += block.shape[1]
         return mixed
 
-    def _resample(self, block: Samples, last: bool) -> None:  # (kept, n)
+    def _resample(self, block: Samples, last: bool) -> Samples:  # (kept, n) -> (kept, m)
         if self._resampler is not None:
             block = self._resampler.resample_chunk(np.ascontiguousarray(block.T), last=last).T
         self._tally.keep(block.nbytes)
-        for kept, channel in zip(self._kept, block, strict=True):
-            kept.extend(np.ascontiguousarray(channel).data)
-
-    def _flush(self) -> None:
-        if self._resampler is not None:
-            self._resample(np.empty((len(self._kept), 0), np.float32), last=True)
-            self._resampler = None
+        return block
 
 
 def to_float(array: NDArray[Any]) -> Samples:

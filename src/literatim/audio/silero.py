@@ -10,6 +10,7 @@ Letters of shapes: B recordings, F frames.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -89,3 +90,9 @@ def load_silero(device: torch.device | str = "cpu") -> Silero:
     except (ValueError, KeyError, RuntimeError) as error:
         raise DependencyError(f"{path} is not what literatim knows ({error}); {_UPDATE}") from error
     return network.eval().requires_grad_(False).to(device)
+
+
+@lru_cache(maxsize=1)
+def detector() -> Silero:
+    """The network on the CPU, loaded once: a step of its LSTM is too small to be worth an accelerator's launch."""
+    return load_silero()

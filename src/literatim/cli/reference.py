@@ -16,11 +16,13 @@ from literatim.options import (
     RunOptions,
     SubtitleOptions,
     TranscribeOptions,
+    VadOptions,
     VerifyOptions,
 )
 
 TITLES = {
     TranscribeOptions: "Transcribing",
+    VadOptions: "Finding speech",
     SubtitleOptions: "Subtitles",
     AudioOptions: "Audio",
     LiveOptions: "Live",

@@ -22,8 +22,12 @@ from literatim.options import (
     RunOptions,
     SubtitleOptions,
     TranscribeOptions,
+    VadOptions,
     build,
 )
+from literatim.pipeline.strategy import settled
+
+SAID = (TranscribeOptions, VadOptions, AudioOptions)  # what `transcribe_many` is told
 
 
 @click.command()
@@ -58,7 +62,7 @@ from literatim.options import (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recording.")
 @click.option("--live", is_flag=True, help="Text of - while it plays: WAV, or 16-bit samples of one channel.")
 @click.option("--live_rate", "--live-rate", "live_rate", type=int, help="Rate of bare samples [default: 16000 Hz].")
-@flags(TranscribeOptions, SubtitleOptions, AudioOptions, LiveOptions, RunOptions, LoadOptions, HubOptions)
+@flags(*SAID, SubtitleOptions, LiveOptions, RunOptions, LoadOptions, HubOptions)
 def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None:
     """Speech to text. AUDIO is a file of any usual format, a folder, a pattern, or - for standard input.
 
@@ -71,7 +75,8 @@ def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None
     run = Run.begin(items, Output.chosen(values, len(items)), build(RunOptions, chosen(RunOptions, values)))
     if not run.items:
         return
-    options = {**chosen(TranscribeOptions, values), **chosen(AudioOptions, values)}
+    options = {name: value for kind in SAID for name, value in chosen(kind, values).items()}
+    options = settled(options, several=len(items) > 1)
     how = {**chosen(LoadOptions, values), **chosen(HubOptions, values)}
     devices.import_torch()
     several = len(devices.several(how["device"], how["device_index"])) > 1

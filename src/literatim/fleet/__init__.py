@@ -15,6 +15,7 @@ from literatim.errors import DeviceError, LiteratimError, OptionError
 from literatim.fleet.share import Share
 from literatim.fleet.worker import Place, Worker, start
 from literatim.options import HubOptions, LoadOptions, build
+from literatim.pipeline.strategy import are_several, settled
 
 if TYPE_CHECKING:
     from literatim.api import Outcome
@@ -72,7 +73,7 @@ class Fleet:
         Standard input and open files are refused: pass their bytes.
         """
         self._start()
-        run = _Run(self._workers, Share(audios), options)
+        run = _Run(self._workers, Share(audios), settled(options, are_several(audios)))
         whole = False
         try:
             for outcomes in run.steps():

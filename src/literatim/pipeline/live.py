@@ -173,7 +173,7 @@ class Live:
         track = self._track(samples)
         progress = next(self._run([track], self._options))
         if progress.segments and self._voice is None:
-            self._voice = (track.language or "", track.language_probability)
+            self._voice = (track.language or "", track.voice.probability)
         tokenizer = self._engine.tokenizer
         text = tokenizer.decode(progress.tokens) if progress.tokens else ""
         done = min(track.walk.seek * mel.HOP_LENGTH, len(samples)) if track.walk.window else len(samples)
@@ -183,7 +183,8 @@ class Live:
         options = self._options
         if self._voice is not None and options.language is None and self._engine.tokenizer.is_multilingual:
             options = replace(options, language=self._voice[0])
-        return pipeline.begin(self._engine, 0, 0, torch.from_numpy(samples.copy()), options)
+        voice = pipeline.Voice(options.language if self._engine.tokenizer.is_multilingual else "en")
+        return pipeline.begin(self._engine, 0, 0, torch.from_numpy(samples.copy()), options, voice)
 
 
 def _moved(segment: Segment, seconds: float) -> Segment:

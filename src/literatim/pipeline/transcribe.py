@@ -12,6 +12,7 @@ from itertools import islice
 from torch import Tensor
 
 from literatim.audio import mel
+from literatim.audio.chunks import Timeline
 from literatim.decode.noise import Noise
 from literatim.decode.rows import Decoded
 from literatim.options import TranscribeOptions
@@ -23,18 +24,29 @@ from literatim.types import Segment, Speculation, Word
 
 
 @dataclass
+class Voice:
+    """The language of a channel, one for all its tracks; `probability` is 1 where it was given."""
+
+    language: str | None = None
+    probability: float = 1.0
+
+
+@dataclass
 class Track:
-    """One channel of one recording on its way; `key` is the caller's number of the recording."""
+    """One channel of one recording on its way, or a chunk of it; `key` is the caller's number of the recording.
+
+    A chunk has its `number` among those of the channel, and a `timeline` by which its times become the recording's.
+    """
 
     key: int
     channel: int  # place among the channels kept
     samples: Tensor  # (S,) float32 at 16 kHz
     peak: float
     walk: Walk
-    language: str | None
-    language_probability: float = 1.0
+    voice: Voice
     segments: list[Segment] = field(default_factory=list)
-
+    number: int = 0
+    timeline: Timeline | None = None
     speculation: Speculation | None = None
     window_language: tuple[str, float] | None = None  # of the window under way, where each has its own
     remarks: tuple[str, ...] = ()  # what a reader of the result should know
@@ -44,6 +56,20 @@ class Track:
         """Code of the language of the window under way."""
         return self.language if self.window_language is None else self.window_language[0]
 
+    @property
+    def language(self) -> str | None:
+        """Code of the language, None until it is known."""
+        return self.voice.language
+
+    @property
+    def duration(self) -> float:
+        """Seconds of its samples."""
+        return len(self.samples) / mel.SAMPLE_RATE
+
+    def seconds(self, time: float, *, closing: bool = False) -> float:
+        """Seconds of the recording for seconds of its samples; `closing`: of something that ends there."""
+        return time if self.timeline is None else self.timeline.seconds(time, closing=closing)
+
     @cached_property
     def digest(self) -> bytes:
         """What the samples are told from others by."""
@@ -51,7 +77,7 @@ class Track:
 
     @property
     def done(self) -> float:
-        """Seconds of the recording that are decoded."""
+        """Seconds of its samples that are decoded."""
         return self.walk.seek / mel.FRAMES_PER_SECOND
 
 
@@ -65,15 +91,14 @@ class Progress:
     tokens: tuple[int, ...] = ()  # none where it was taken for silence
 
 
-def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions) -> Track:
+def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions, voice: Voice) -> Track:
     """A track at its first frame."""
     tokenizer = engine.tokenizer
     prompt = tokenizer.encode(" " + options.initial_prompt.strip()) if options.initial_prompt else []
     frames = len(samples) // mel.HOP_LENGTH
-    walk = Walk(frames, engine.config.window_frames, prompt, options.condition_on_previous_text)
-    language = options.language if tokenizer.is_multilingual else "en"
+    walk = Walk(frames, engine.config.window_frames, prompt, options.condition_on_previous_text is not False)
     peak = mel.maximum(samples, engine.config.n_mels)
-    return Track(key, channel, samples, peak, walk, language, remarks=remarks(engine, options))
+    return Track(key, channel, samples, peak, walk, voice, remarks=remarks(engine, options))
 
 
 def remarks(engine: Engine, options: TranscribeOptions) -> tuple[str, ...]:
@@ -85,7 +110,7 @@ def remarks(engine: Engine, options: TranscribeOptions) -> tuple[str, ...]:
 
 
 def run(engine: Engine, tracks: Iterable[Track], options: TranscribeOptions) -> Iterator[Progress]:
-    """Decode tracks, up to `options.batch_size` at a time.
+    """Decode tracks, up to `options.rows` at a time.
 
     Each row of the batch is a window of some track; when it has ended, the track's next window takes its place, else
     one of another track. What a row says does not depend on the others.
@@ -95,7 +120,7 @@ def run(engine: Engine, tracks: Iterable[Track], options: TranscribeOptions) -> 
 
 
 def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -> Iterator[Progress]:
-    active = list(islice(waiting, options.batch_size))
+    active = list(islice(waiting, options.rows))
     if not active:
         return
     work = _Work(engine, options, len(active))
@@ -168,7 +193,7 @@ class _Work:
         for track, (language, probability) in zip(tracks, found, strict=True):
             track.window_language = (language, probability) if options.multilingual else None
             if track.language is None:
-                track.language, track.language_probability = language, probability
+                track.voice.language, track.voice.probability = language, probability
 
     def _noise(self, track: Track) -> Noise | None:
         """What the window is sampled with, None where the likeliest token is taken."""
@@ -205,7 +230,7 @@ def _take(
     if options.word_timestamps:
         first = window.seek * mel.HOP_LENGTH
         pieces = trimmed(pieces, window, track.samples[first : first + window.frames * mel.HOP_LENGTH])
-    duration = len(track.samples) / mel.SAMPLE_RATE
+    duration = track.duration
     segments = tuple(
         Segment(
             id=len(track.segments) + offset,

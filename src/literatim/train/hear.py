@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
-from literatim.pipeline.transcribe import Track, begin, is_silent
+from literatim.pipeline.transcribe import Track, Voice, begin, is_silent
 from literatim.pipeline.windows import Window
 
 
@@ -34,14 +34,14 @@ class Heard:
 def hear(
     engine: Engine, recordings: Iterable[Tensor], options: TranscribeOptions, encoder: nn.Module | None = None
 ) -> Iterator[Heard]:
-    """Decode every window of recordings (S,), `options.batch_size` at a time, as transcribing them does.
+    """Decode every window of recordings (S,), `options.rows` at a time, as transcribing them does.
 
     The states are those of `encoder`, by default the model's, as it is called for each window.
     """
     rules = engine.rules(options)
-    waiting = (begin(engine, number, 0, samples, options) for number, samples in enumerate(recordings))
+    waiting = _tracks(engine, recordings, options)
     active: list[Track] = []
-    while active := [*active, *islice(waiting, options.batch_size - len(active))]:
+    while active := [*active, *islice(waiting, options.rows - len(active))]:
         windows = [_window(track) for track in active]
         with _overheard(engine.model.encoder if encoder is None else encoder) as calls:
             engine.listen(
@@ -67,6 +67,12 @@ def hear(
         active = [track for track in active if track.walk.window is not None]
 
 
+def _tracks(engine: Engine, recordings: Iterable[Tensor], options: TranscribeOptions) -> Iterator[Track]:
+    language = options.language if engine.tokenizer.is_multilingual else "en"
+    for number, samples in enumerate(recordings):
+        yield begin(engine, number, 0, samples, options, Voice(language))
+
+
 def _window(track: Track) -> Window:
     window = track.walk.window
     assert window is not None
@@ -88,7 +94,7 @@ def _find_languages(engine: Engine, tracks: list[Track]) -> None:
     if all(track.language is not None for track in tracks):
         return
     for track, (language, _) in zip(tracks, engine.languages(len(tracks)), strict=True):
-        track.language = track.language or language
+        track.voice.language = track.language or language
 
 
 def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[int]:
