@@ -224,6 +224,7 @@ class Recognizer:
         vad = build(VadOptions, {name: value for name, value in given.items() if name in _VAD_NAMES})
         rest = {name: value for name, value in given.items() if name not in _AUDIO_NAMES | _VAD_NAMES}
         text, engine = resolved(build(TranscribeOptions, rest), several), self._engine
+        text.check()
         return Job(audio, checked(text, engine.tokenizer, engine.config, engine.generation_config), vad)
 
 

@@ -17,6 +17,7 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
 STRATEGIES = ("auto", "sequential", "batched")
 GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 _PLAIN: dict[str, tuple[type, str]] = {"bool": (bool, "True or False"), "str": (str, "text")}
 
@@ -44,7 +45,14 @@ def build(kind: type[Options], values: dict[str, Any]) -> Options:
     if unknown:
         raise OptionError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
     for name, value in values.items():
-        _check(name, value, known[name].metadata)
+        if isinstance(known[name].default, tuple) and isinstance(value, (list, tuple)):
+            if not value:
+                raise OptionError(f"{name} is empty; give one value at least")
+            values = {**values, name: tuple(value)}
+            for one in value:
+                _check(name, one, known[name].metadata)
+        else:
+            _check(name, value, known[name].metadata)
         wanted = _PLAIN.get(str(known[name].type))
         if wanted is not None and not isinstance(value, wanted[0]):
             raise OptionError(f"{name} must be {wanted[1]}, not {value!r}")
@@ -207,6 +215,9 @@ class TranscribeOptions:
     )
     task: str = option("transcribe", "transcribe, or translate to English", choices=TASKS)
     initial_prompt: str | None = option(None, "text to condition the first window on")
+    carry_initial_prompt: bool = option(False, "give that text to every window, before what was said")
+    hotwords: str | None = option(None, "words to expect, given to every window before what was said")
+    prefix: str | None = option(None, "how the text of the first window begins; it is no part of the result")
     strategy: str = option(
         "auto",
         "sequential: window by window, as openai/whisper; batched: cut where nobody speaks, many pieces of one or many "
@@ -222,13 +233,47 @@ class TranscribeOptions:
     without_timestamps: bool = option(False, "decode text only; each window becomes one segment")
     max_initial_timestamp: float = option(1.0, "latest start of a window's first segment, in seconds", minimum=0)
     no_speech_threshold: float | None = option(0.6, "skip a window whose no-speech probability exceeds this", minimum=0)
-    logprob_threshold: float | None = option(-1.0, "but keep it when its mean log-probability exceeds this")
+    logprob_threshold: float | None = option(
+        -1.0, "but keep it when its mean log-probability exceeds this; below it the next temperature is tried"
+    )
+    compression_ratio_threshold: float | None = option(
+        2.4, "text that repeats itself more than this is decoded again at the next temperature", minimum=0
+    )
+    clip_timestamps: float | tuple[float, ...] = option(
+        (0.0,),
+        "parts to transcribe: start, end, start, end, ... in seconds; the last end may be left out",
+        minimum=0,
+    )
+    no_repeat_ngram_size: int = option(0, "a text never repeats so many tokens in a row; 0: it may", minimum=0)
+    repetition_penalty: float = option(
+        1.0, "above 1: what was said in the window is less likely to be said again", minimum=0.01, maximum=100
+    )
     suppress_tokens: str = option("-1", "token ids never to emit, separated by commas; -1: the model's own list")
     max_new_tokens: int | None = option(
         None, "most tokens of one window (default: half the decoder's context)", minimum=1
     )
-    temperature: float = option(
-        0.0, "0: the likeliest token; above: sampled from softmax(logits / temperature)", minimum=0, maximum=10
+    temperature: float | tuple[float, ...] = option(
+        TEMPERATURES,
+        "tried one after another until a window's text passes the thresholds; 0: the likeliest token, above: sampled "
+        "from softmax(logits / temperature); in Python a single number is the only one tried",
+        minimum=0,
+        maximum=10,
+    )
+    prompt_reset_on_temperature: float = option(
+        0.5, "text that took a higher temperature than this is no condition for the next window", minimum=0
+    )
+    best_of: int = option(1, "texts sampled at a temperature above 0; the best is taken", minimum=1, maximum=32)
+    beam_size: int = option(
+        1, "texts that beam search follows at temperature 0; without an assistant then", minimum=1, maximum=32
+    )
+    patience: float = option(
+        1.0, "beam search ends when beam_size times this many texts have", minimum=0.01, maximum=32
+    )
+    length_penalty: float | None = option(
+        None,
+        "which of several texts is the best: alpha of Google NMT (default: mean log-probability)",
+        minimum=0,
+        maximum=1,
     )
     seed: int = option(0, "of the sampling; the same seed gives the same words, in any batch, with any assistant")
     word_timestamps: bool = option(False, "give each word its times and its probability")
@@ -244,6 +289,33 @@ class TranscribeOptions:
     def rows(self) -> int:
         """Windows decoded together."""
         return self.batch_size or 8
+
+    def __post_init__(self) -> None:
+        """What single values cannot tell."""
+        points = self.clip_points
+        if any(end <= start for start, end in zip(points[::2], points[1::2], strict=False)):
+            raise OptionError(f"clip_timestamps are {points}; each part must end after it starts")
+
+    def check(self) -> None:
+        """Raise OptionError where options do not go together."""
+        if self.patience != 1 and self.beam_size == 1:
+            raise OptionError("patience is of beam search; give a beam_size above 1")
+        if self.carry_initial_prompt and not self.initial_prompt:
+            raise OptionError("carry_initial_prompt needs an initial_prompt")
+        cut = self.strategy == "batched" or bool(self.vad_filter)
+        for name, given in (("clip_timestamps", self.clip_points != (0.0,)), ("prefix", bool(self.prefix))):
+            if cut and given:
+                raise OptionError(f"{name} is of the whole recording; give strategy sequential, without vad_filter")
+
+    @property
+    def clip_points(self) -> tuple[float, ...]:
+        """Starts and ends, by turns."""
+        return self.clip_timestamps if isinstance(self.clip_timestamps, tuple) else (self.clip_timestamps,)
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Those to try, in their order."""
+        return self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def command(place: Path, model: Path, *arguments: str) -> tuple[list[str], dict[
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-W", "error", "-m", "literatim.cli.main", "transcribe", "--model", str(model)]
     program += ["--device", "cpu", "--language", "en", "--no_speech_threshold", "1"]
-    program += ["--strategy", "sequential", *arguments]
+    program += ["--strategy", "sequential", "--temperature_increment_on_fallback", "None", *arguments]
     return program, {"cwd": place, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
@@ -69,7 +69,7 @@ class Done(NamedTuple):
 def literatim(place: Path, model: Path, *arguments: str) -> Done:
     """In this process, which has imported all it needs."""
     given = ("--model", str(model), "--device", "cpu", "--language", "en", "--no_speech_threshold", "1")
-    given += ("--strategy", "sequential", *arguments)
+    given += ("--strategy", "sequential", "--temperature_increment_on_fallback", "None", *arguments)
     before = Path.cwd()
     os.chdir(place)
     try:

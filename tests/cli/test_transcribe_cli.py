@@ -17,7 +17,7 @@ from whisper_builders import random_whisper_folder
 DONE, FAILED, COULD_NOT_RUN = 0, 1, 2
 FORMATS = ("txt", "vtt", "srt", "tsv", "json")
 KEYS = {"id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio"}
-EVERY_WINDOW = ("--no_speech_threshold", "1", "--strategy", "sequential")
+EVERY_WINDOW = ("--no_speech_threshold", "1", "--strategy", "sequential", "--temperature_increment_on_fallback", "None")
 
 
 def recording(seed: int, seconds: float = 2.5) -> bytes:

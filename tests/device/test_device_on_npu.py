@@ -84,7 +84,8 @@ def test_two_devices_share_recordings(tmp_path: Path) -> None:
     folder = random_whisper_folder(tmp_path / "model", 3)
     random = np.random.default_rng(1)
     audios = [random.uniform(-0.3, 0.3, 16_000).astype(np.float32) for _ in range(4)]
-    options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 8, "batch_size": 2}
+    options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "temperature": 0.0, "max_new_tokens": 8}
+    options |= {"batch_size": 2}
     options["strategy"] = "sequential"
     precision = InstallsTheFake("highest")
     with Fleet(folder, device="npu", device_index="0,1", dtype="float32", precision=precision) as fleet:

@@ -121,7 +121,7 @@ def test_the_demo_says_the_same_with_a_draft(proposals: int | None, demo: Pair) 
 def test_batches_of_mixed_recordings(name: str, way: int, pairs: Callable[[str], Pair]) -> None:
     pair = pairs(name)
     audios = [sound(number, seconds) for number, seconds in enumerate((0.6, 3.3, 2.0, 1.2))]
-    options = {"no_speech_threshold": None, **WAYS[way]}
+    options = {"no_speech_threshold": None, "temperature": 0.0, **WAYS[way]}
     together = many(pair.npu, audios, batch_size=3, **options)
     assert len({transcript.text for transcript in together}) >= 2
     for found, audio in zip(together, audios, strict=True):
@@ -131,7 +131,7 @@ def test_batches_of_mixed_recordings(name: str, way: int, pairs: Callable[[str],
 def test_auto_is_float16_on_an_npu(pairs: Callable[[str], Pair], tmp_path: Path) -> None:
     recognizer = load(random_whisper_folder(tmp_path, 30), device="npu:1")
     assert (recognizer.device, recognizer.dtype) == (torch.device("npu", 1), torch.float16)
-    transcript = recognizer.transcribe(sound(1, 3.0), no_speech_threshold=None)
+    transcript = recognizer.transcribe(sound(1, 3.0), no_speech_threshold=None, temperature=0.0)
     assert transcript.segments
     assert torch.float16 in {dtype for call in OPS for dtype in call.dtypes if call.op == "aten.addmm"}
     assert all(np.isfinite(segment.avg_logprob) for segment in transcript.segments)
@@ -163,7 +163,7 @@ def test_nothing_waits_for_the_device_but_the_end_of_a_step(
     counts = watch(recognizer._engine, monkeypatch)
     audios = [sound(number, seconds) for number, seconds in enumerate((3.3, 2.0, 1.3))]
     OPS.clear()
-    many(recognizer, audios, without_timestamps=not timestamps, no_speech_threshold=None)
+    many(recognizer, audios, without_timestamps=not timestamps, no_speech_threshold=None, temperature=0.0)
     steps = calls("aten.argmax") - counts["width"]
     assert steps > 10
     windows = calls(SCALAR_TO_HOST)  # their log-probabilities
@@ -177,7 +177,7 @@ def test_nothing_waits_for_the_device_but_the_end_of_a_step(
 
 
 def test_what_a_device_is_slow_at_is_not_asked_of_it(pairs: Callable[[str], Pair]) -> None:
-    many(pairs("plain").npu, [sound(number, 2.5) for number in range(3)], no_speech_threshold=None)
+    many(pairs("plain").npu, [sound(number, 2.5) for number in range(3)], no_speech_threshold=None, temperature=0.0)
     compared = [call for call in OPS if call.op in COMPARISONS]
     assert len(compared) > 5
     assert [call for call in compared if torch.int64 in call.dtypes] == []
@@ -199,7 +199,7 @@ def test_features_are_made_on_the_cpu(pairs: Callable[[str], Pair]) -> None:
 def shapes_of(recognizer: Recognizer, audios: list[Any], **options: Any) -> set[Call]:
     """The kinds of calls, those left out that bring recordings to the device or take results from it."""
     OPS.clear()
-    many(recognizer, audios, no_speech_threshold=None, **options)
+    many(recognizer, audios, no_speech_threshold=None, temperature=0.0, **options)
     return {call for call in OPS if call.op not in (TO_DEVICE, TO_HOST)}
 
 
@@ -262,7 +262,9 @@ def test_an_unsupported_op_is_named_with_its_place(
     wanted = rf"^npu:0 has no {named}, needed by {place}; update torch .* or use --device cpu$"
     with fake_npu.unsupported(op), pytest.raises(DeviceError, match=wanted):
         recognizer.transcribe(sound(0, 1.0))
-    assert recognizer.transcribe(sound(0, 1.0), no_speech_threshold=None).segments  # and goes on after it
+    assert recognizer.transcribe(
+        sound(0, 1.0), no_speech_threshold=None, temperature=0.0
+    ).segments  # and goes on after it
 
 
 @pytest.mark.parametrize(
@@ -312,7 +314,9 @@ def test_a_planted_fault_is_heard(fault: faults.Fault, pairs: Callable[[str], Pa
     recognizer = pairs("plain").npu
 
     def heard() -> list[tuple[tuple[int, ...], float]]:
-        found = many(recognizer, [sound(3, 1.5), sound(4, 2.0)], no_speech_threshold=None, max_new_tokens=8)
+        found = many(
+            recognizer, [sound(3, 1.5), sound(4, 2.0)], no_speech_threshold=None, temperature=0.0, max_new_tokens=8
+        )
         return [(segment.tokens, segment.avg_logprob) for transcript in found for segment in transcript.segments]
 
     expected = heard()
@@ -326,7 +330,7 @@ def test_a_planted_fault_is_heard(fault: faults.Fault, pairs: Callable[[str], Pa
 
 
 def test_hf32_convolutions_move_the_scores_a_little(pairs: Callable[[str], Pair]) -> None:
-    pair, options = pairs("plain"), {"no_speech_threshold": None, "max_new_tokens": 3}
+    pair, options = pairs("plain"), {"no_speech_threshold": None, "temperature": 0.0, "max_new_tokens": 3}
     expected = pair.npu.transcribe(sound(3, 1.0), **options).segments[0].avg_logprob
     with fake_npu.plant(faults.hf32()):
         found = pair.npu.transcribe(sound(3, 1.0), **options).segments[0].avg_logprob

@@ -33,7 +33,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "ends early": {"end_gain": 2.0},
     "three languages": {"languages": ("en", "nl", "de"), "decoder_layers": 3},
 }
-DEFAULTS: dict[str, Any] = {"no_speech_threshold": None, "strategy": "sequential"}
+DEFAULTS: dict[str, Any] = {"no_speech_threshold": None, "temperature": 0.0, "strategy": "sequential"}
 WAYS: list[dict[str, Any]] = [
     {},
     {"condition_on_previous_text": False},

@@ -33,7 +33,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "two ears": {"encoder_layers": 3, "decoder_layers": 1, "num_mel_bins": 128, "max_source_positions": 60},
     "three languages": {"languages": ("en", "nl", "de"), "decoder_layers": 3},
 }
-BATCHED: dict[str, Any] = {"strategy": "batched", "vad_filter": False, "no_speech_threshold": None}
+BATCHED: dict[str, Any] = {
+    "strategy": "batched",
+    "vad_filter": False,
+    "no_speech_threshold": None,
+    "temperature": (0.0, 0.4),
+}
 WAYS: list[dict[str, Any]] = [
     {},
     {"language": "nl", "without_timestamps": True},

@@ -13,7 +13,7 @@ from literatim.api import Recognizer, load
 from reference.transcripts import same
 from whisper_builders import random_whisper_folder
 
-OPTIONS: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "strategy": "sequential"}
+OPTIONS: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "temperature": 0.0, "strategy": "sequential"}
 BROKEN = 0.4375  # the first sample of a recording whose features are no numbers
 
 

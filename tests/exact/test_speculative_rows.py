@@ -103,13 +103,17 @@ WAYS: list[dict[str, Any]] = [
     {"language": "nl", "without_timestamps": True, "temperature": 0.7},
     {"task": "translate", "without_timestamps": True, "initial_prompt": "said before"},
     {"language": "en", "word_timestamps": True},
+    {"temperature": (0.0, 0.3, 0.9), "logprob_threshold": -0.8, "compression_ratio_threshold": 1.8},
+    {"temperature": (0.0, 0.3, 0.9), "logprob_threshold": -0.8, "compression_ratio_threshold": 1.8, "best_of": 3},
+    {"temperature": (0.0, 0.3), "logprob_threshold": -0.8, "beam_size": 3, "best_of": 2},
+    {"no_repeat_ngram_size": 2, "repetition_penalty": 1.3, "hotwords": "words", "clip_timestamps": (0.2, 0.5, 0.6)},
 ]
 
 
 def transcripts(model: Model, audios: list[np.ndarray], pace: Pace, **options: Any) -> list[Transcript]:
     """In their order, without the figures of speculation."""
     model.engine.pace = pace
-    options = {"no_speech_threshold": None, "strategy": "sequential", **options}
+    options = {"no_speech_threshold": None, "temperature": 0.0, "strategy": "sequential", **options}
     found = Recognizer(model.engine, "x").transcribe_many(audios, **options)
     ordered = sorted(found, key=lambda outcome: outcome.index)
     assert all(outcome.transcript is not None for outcome in ordered)
@@ -132,6 +136,9 @@ def test_recordings_that_join_late(
     options = WAYS[way]
     alone = [transcripts(model, [audio], Pace(), batch_size=1, **options)[0] for audio in RECORDINGS]
     assert len({found.text for found in alone}) > 1
+    if "logprob_threshold" in options:
+        heats = {segment.temperature for found in alone for segment in found.segments}
+        assert len(heats) > 1, "no fallback"
     model.engine.assistant = model.assistant(draft)
     for batch_size, pace in ((2, Cycle((3, 0, 5, 1, 0, 16))), (4, AdaptivePace())):
         assert transcripts(model, RECORDINGS, pace, batch_size=batch_size, **options) == alone

@@ -325,6 +325,7 @@ def test_the_command_line_in_whisper_tinys_shape(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "literatim.cli.main", "transcribe", str(recording)]
     command += ["--model", str(folder), "--device", "cpu", "--json", "--language", "en"]
     command += ["--without_timestamps", "True", "--max_new_tokens", "40", "--no_speech_threshold", "1"]
+    command += ["--temperature_increment_on_fallback", "None"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     (segment,) = json.loads(done.stdout)["segments"]

@@ -13,34 +13,9 @@ import torch
 from torch import Tensor
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from literatim.api import Recognizer, load
-from literatim.types import Segment
-from reference.openai_whisper import openai_model, openai_transcribe
-from tokenizer_builders import standard_tokenizer
-from whisper_builders import dump, random_whisper_folder
-
-RATE = 16_000
-# openai/whisper counts language tokens as text where it measures how a text repeats itself: none may be said here
-SPOKEN = ",".join(map(str, [-1, *range(50259, 50358)]))
-TIME = 1e-3  # seconds; ours are rounded to a millisecond
-
-
-def sound(seconds: float, seed: int) -> Tensor:
-    """Noise whose loudness and colour change twice a second; its end is silent, see below."""
-    random = torch.Generator().manual_seed(seed)
-    steps = round(2 * seconds) + 1
-    loudness = (0.3 * torch.rand(steps, generator=random)).repeat_interleave(RATE // 2)
-    pitch = (100 + 3000 * torch.rand(steps, generator=random)).repeat_interleave(RATE // 2)
-    noise = torch.randn(len(loudness), generator=random)
-    samples = (loudness * (0.3 * noise + (2 * torch.pi * pitch.cumsum(0) / RATE).sin()))[: round(seconds * RATE)]
-    samples[-400:] = 0  # transformers mirrors the end of a recording, openai/whisper puts silence there
-    return samples
-
-
-def transcribe(recognizer: Recognizer, samples: Tensor, **options: Any) -> tuple[Segment, ...]:
-    kept = {"no_speech_threshold": None, **options}
-    return recognizer.transcribe(samples.numpy(), language="en", **kept).segments
-
+from literatim.api import load
+from openai_cases import OPENAI_SHAPES, RATE, SPOKEN, TIME, OpenaiPairs, both_ways, check, sound, transcribe
+from whisper_builders import random_whisper_folder
 
 # transformers' long form, on windows of two seconds
 
@@ -129,55 +104,6 @@ def test_segments_are_those_of_transformers(name: str, seed: int, conditioned: b
 
 
 # openai/whisper's own loop: windows of 30 s and its own vocabulary, in a narrow network
-
-
-OPENAI_SHAPES: dict[str, dict[str, Any]] = {
-    "narrow": {"d_model": 48, "encoder_attention_heads": 3, "decoder_attention_heads": 3},
-    "other depths": {
-        **{"d_model": 40, "encoder_attention_heads": 2, "decoder_attention_heads": 4},
-        **{"encoder_layers": 3, "decoder_layers": 1},
-    },
-    "128 mels": {"d_model": 32, "encoder_attention_heads": 4, "decoder_attention_heads": 1, "num_mel_bins": 128},
-}
-
-
-@pytest.fixture(scope="module")
-def openai_pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recognizer, Any]]:
-    root = tmp_path_factory.mktemp("openai")
-    pairs = {}
-    for seed, (name, shape) in enumerate(OPENAI_SHAPES.items()):
-        width = shape["d_model"]
-        sizes = {"encoder_layers": 2, "decoder_layers": 2, "max_target_positions": 96, **shape}
-        hidden = {"encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width}
-        folder = random_whisper_folder(root / name, 60 + seed, tiny_shape=True, end_gain=2.0, **sizes, **hidden)
-        dump(folder / "generation_config.json", standard_tokenizer(folder))
-        pairs[name] = (load(folder, device="cpu"), openai_model(folder))
-    return pairs
-
-
-def both_ways(
-    pair: tuple[Recognizer, Any], samples: Tensor, **options: Any
-) -> tuple[tuple[Segment, ...], list[dict[str, Any]]]:
-    """Our segments and openai/whisper's."""
-    kept = {"no_speech_threshold": None, "logprob_threshold": None, "suppress_tokens": SPOKEN, **options}
-    theirs = openai_transcribe(pair[1], samples, language="en", **kept)
-    return transcribe(pair[0], samples, **kept), theirs
-
-
-def check(ours: tuple[Segment, ...], theirs: list[dict[str, Any]], duration: float) -> None:
-    assert [segment.tokens for segment in ours] == [tuple(segment["tokens"]) for segment in theirs]
-    assert [segment.text for segment in ours] == [segment["text"] for segment in theirs]
-    assert [segment.seek for segment in ours] == [segment["seek"] for segment in theirs]
-    # times beyond the recording, which openai/whisper lets pass, are put at its end
-    for name in ("start", "end"):
-        found = [min(getattr(segment, name), duration) for segment in ours]
-        assert found == pytest.approx([min(segment[name], duration) for segment in theirs], abs=TIME)
-    for name, tolerance in (("avg_logprob", 1e-4), ("no_speech_prob", 1e-5), ("compression_ratio", 1e-9)):
-        expected = [segment[name] for segment in theirs]
-        assert [getattr(segment, name) for segment in ours] == pytest.approx(expected, abs=tolerance)
-
-
-OpenaiPairs = dict[str, tuple[Recognizer, Any]]
 
 
 @pytest.mark.parametrize("conditioned", [False, True])

@@ -184,7 +184,12 @@ def test_words_and_windows_are_openai_whispers(name: str, conditioned: bool, pai
     """Where a word ends, the next window begins: so the text differs from that without words, there and here."""
     recognizer, model = pairs[name]
     samples = sound(71.03, 8)
-    kept: dict[str, Any] = {"no_speech_threshold": None, "logprob_threshold": None, "suppress_tokens": SPOKEN}
+    kept: dict[str, Any] = {
+        "no_speech_threshold": None,
+        "temperature": 0.0,
+        "logprob_threshold": None,
+        "suppress_tokens": SPOKEN,
+    }
     kept |= {"condition_on_previous_text": conditioned, "word_timestamps": True, "language": "en"}
     theirs = openai_transcribe(model, samples, **kept)
     ours = recognizer.transcribe(samples.numpy(), **kept).segments

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import files
@@ -123,5 +123,41 @@ def _renamed(name: str) -> str:
 def openai_transcribe(model: Any, samples: Tensor, **options: Any) -> list[dict[str, Any]]:
     """The segments of openai/whisper's own loop at temperature 0, those it empties left out."""
     kept = {"temperature": 0.0, "compression_ratio_threshold": None, "fp16": False, **options}
-    result = openai("transcribe").transcribe(model, samples, **kept)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array_wrap__ must accept", DeprecationWarning)  # its beams call numpy so
+        result = openai("transcribe").transcribe(model, samples, **kept)
     return [segment for segment in result["segments"] if segment["tokens"]]
+
+
+@contextmanager
+def same_noise(noise_of: Callable[[int, float, int], Any]) -> Iterator[None]:
+    """openai/whisper's sampling as ours: the likeliest of logits / temperature + noise.
+
+    `noise_of(seek, temperature, sample)` gives an object whose `at(position, size)` is the noise of a token.
+    """
+    now: dict[str, Any] = {}
+    decoding, transcribe = openai("decoding"), openai("transcribe")
+    pad, reset, categorical = transcribe.pad_or_trim, decoding.GreedyDecoder.reset, decoding.Categorical
+
+    def pad_or_trim(mel: Tensor, *rest: Any) -> Tensor:
+        now["seek"] = mel.storage_offset()  # a slice of the recording's mel
+        return pad(mel, *rest)
+
+    def start(decoder: Any) -> None:
+        now.update(position=0, temperature=decoder.temperature)
+
+    class Sampled:
+        def __init__(self, logits: Tensor) -> None:
+            self.logits = logits
+
+        def sample(self) -> Tensor:
+            position, size = now["position"], self.logits.shape[1]
+            now["position"] += 1
+            drawn = [noise_of(now["seek"], now["temperature"], row) for row in range(len(self.logits))]
+            return (self.logits + torch.stack([noise.at(position, size) for noise in drawn])).argmax(-1)
+
+    transcribe.pad_or_trim, decoding.GreedyDecoder.reset, decoding.Categorical = pad_or_trim, start, Sampled
+    try:
+        yield
+    finally:
+        transcribe.pad_or_trim, decoding.GreedyDecoder.reset, decoding.Categorical = pad, reset, categorical

@@ -18,7 +18,13 @@ from literatim.errors import OptionError
 from literatim.pipeline.engine import Engine
 from whisper_builders import random_whisper_folder
 
-OPTIONS: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 4, "strategy": "sequential"}
+OPTIONS: dict[str, Any] = {
+    "language": "en",
+    "no_speech_threshold": None,
+    "temperature": 0.0,
+    "max_new_tokens": 4,
+    "strategy": "sequential",
+}
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def alone(main: Path) -> Transcript:
 
 def transcript(main: Path, assistant: str | Path, **options: Any) -> Transcript:
     model = literatim.load(main, device="cpu", assistant=str(assistant), **options)
-    return model.transcribe(SAMPLES, no_speech_threshold=None)
+    return model.transcribe(SAMPLES, no_speech_threshold=None, temperature=0.0)
 
 
 def text_of(found: Transcript) -> Transcript:
@@ -80,7 +80,7 @@ def test_a_distilled_draft_shares_encoder_and_embedding(main: Path, alone: Trans
     assert assistant.n_mels is None
     assert assistant.decoder.tokens.weight is model._engine.model.decoder.tokens.weight
     assert model.assistant == str(tmp_path)
-    found = model.transcribe(SAMPLES, no_speech_threshold=None)
+    found = model.transcribe(SAMPLES, no_speech_threshold=None, temperature=0.0)
     assert text_of(found) == alone
     assert found.speculation is not None
     assert found.speculation.proposed > 0
@@ -114,7 +114,7 @@ def test_a_draft_with_its_own_ears(main: Path, alone: Transcript, bands: int, tm
     assert not assistant.shares
     assert assistant.n_mels == bands
     assert len(model._engine.features(torch.from_numpy(SAMPLES), 0, 100, 1.0)) == (1 if bands == 80 else 2)
-    found = model.transcribe(SAMPLES, no_speech_threshold=None)
+    found = model.transcribe(SAMPLES, no_speech_threshold=None, temperature=0.0)
     assert text_of(found) == alone
     assert found.speculation is not None
     assert found.speculation.proposed > 0

@@ -93,7 +93,7 @@ def test_what_is_heard_is_what_transcribing_says(model: Path, audio: Path, optio
     tokenizer, frames = recognizer._engine.tokenizer, recognizer._engine.config.window_frames
     heard = list(hear(recognizer._engine, samples, TranscribeOptions(batch_size=3, **options)))
     for number, file in enumerate(files):
-        transcript = recognizer.transcribe(file, **options)
+        transcript = recognizer.transcribe(file, temperature=0.0, **options)
         windows = [item for item in heard if item.recording == number]
         assert windows[0].prompt[0] == tokenizer.sot
         assert [item.seek for item in windows] == sorted({item.seek for item in windows})

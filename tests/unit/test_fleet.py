@@ -380,7 +380,8 @@ def test_real_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(devices, "several", lambda *_: (torch.device("cpu"), torch.device("cpu")))
     random = np.random.default_rng(1)
     audios = [random.uniform(-0.3, 0.3, 16_000).astype(np.float32) for _ in range(3)]
-    options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "max_new_tokens": 8, "batch_size": 2}
+    options: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "temperature": 0.0, "max_new_tokens": 8}
+    options |= {"batch_size": 2}
     options["strategy"] = "sequential"
     with Fleet(folder, device="cuda", device_index="0,1", dtype="float32") as many:
         found = {outcome.index: outcome for outcome in many.transcribe_many([*audios, Killer()], **options)}

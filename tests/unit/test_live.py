@@ -112,10 +112,10 @@ def test_any_pieces_of_any_sound(small: Recognizer, lengths: list[float], seed: 
     random = np.random.default_rng(seed)
     parts = [random.uniform(-0.3, 0.3, round(RATE * length)).astype(np.float32) for length in lengths]
     samples = np.concatenate(parts)
-    live = small.live(language="en", no_speech_threshold=None, live_step=step)
+    live = small.live(language="en", no_speech_threshold=None, temperature=0.0, live_step=step)
     updates = list(live.listen(parts))
     assert live.seconds == len(samples) / RATE
-    assert_offline(small, live, samples, language="en", no_speech_threshold=None)
+    assert_offline(small, live, samples, language="en", no_speech_threshold=None, temperature=0.0)
     assert all(update.seconds <= live.seconds for update in updates)
 
 
@@ -124,7 +124,7 @@ def test_samples_as_bytes_and_integers(small: Recognizer) -> None:
     samples = (random.uniform(-0.3, 0.3, 3 * RATE) * 32767).astype(np.int16)
     told = []
     for given_as in (samples, samples.tobytes(), samples.astype(np.float64) / 32768):
-        live = small.live(language="en", no_speech_threshold=None)
+        live = small.live(language="en", no_speech_threshold=None, temperature=0.0)
         size = len(given_as) // 3
         list(live.listen(given_as[at : at + size] for at in range(0, len(given_as), size)))
         told.append([segment.to_dict() for segment in live.segments])

@@ -26,7 +26,8 @@ def test_the_same_key_gives_the_same_noise() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [Noise(4, b"one", 200, 0.4), Noise(3, b"two", 200, 0.4), Noise(3, b"one", 0, 0.4), Noise(3, b"one", 200, 0.6)],
+    [Noise(4, b"one", 200, 0.4), Noise(3, b"two", 200, 0.4), Noise(3, b"one", 0, 0.4), Noise(3, b"one", 200, 0.6)]
+    + [Noise(3, b"one", 200, 0.4, sample) for sample in (1, 2)],
 )
 def test_another_key_gives_other_noise(other: Noise) -> None:
     one = Noise(3, b"one", 200, 0.4).at(5, 1000)

@@ -28,7 +28,7 @@ from literatim.errors import (
 )
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
-from literatim.pipeline.transcribe import compression_ratio, is_silent
+from literatim.pipeline.safeguards import compression_ratio, is_silent
 from literatim.types import Segment, Transcript
 from reference.languages import tell_apart
 from reference.transcripts import same
@@ -37,7 +37,7 @@ from whisper_builders import WEIGHTS, edit, random_whisper_folder, rewrite
 RATE = 16_000
 WINDOW = 2.0  # seconds, of the small folders
 # no window is skipped, and no sound left out as being no speech
-ALL: dict[str, Any] = {"no_speech_threshold": None, "strategy": "sequential"}
+ALL: dict[str, Any] = {"no_speech_threshold": None, "temperature": 0.0, "strategy": "sequential"}
 
 
 @pytest.fixture(scope="module")

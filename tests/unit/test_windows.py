@@ -209,3 +209,44 @@ def test_a_walk_ends_whatever_is_said(total: int, data: st.DataObject) -> None:
         way.accept(data.draw(st.lists(st.integers(0, BEGIN + 110), max_size=6)), BEGIN, text_of)
         assert windows <= total
     assert way.seek == total
+
+
+# parts of a recording, and what is carried along
+
+
+def test_parts_are_walked_through_one_after_another() -> None:
+    """Windows end with their part; a part without a frame, or behind the recording, is passed."""
+    way = Walk(1000, WINDOW, (), True, clips=[(100, 350), (40, 90), (500, 500), (900, 5000), (2000, 3000)])
+    seen = []
+    while way.window is not None:
+        seen.append((way.window.seek, way.window.frames))
+        way.skip()
+    assert seen == [(100, 200), (300, 50), (40, 50), (900, 100)]
+    assert way.seek == 1000
+
+
+def test_a_part_behind_the_recording_is_none() -> None:
+    assert Walk(1000, WINDOW, (), True, clips=[(1000, 2000)]).window is None
+
+
+def test_what_is_carried_along_stands_before_what_was_said() -> None:
+    way = Walk(1000, WINDOW, (), True, carried=[1, 2, 3])
+    assert way.prompt(5) == [1, 2, 3]
+    take(way, A, B, C)
+    assert way.prompt(5) == [1, 2, 3, B, C]
+    assert way.prompt(3) == [1, 2, 3]
+    assert way.prompt(2) == [1, 2]
+
+
+def test_only_the_first_window_is_the_first() -> None:
+    way = walk()
+    assert way.first
+    way.skip()
+    assert not way.first
+
+
+@pytest.mark.parametrize(("temperature", "told"), [(0.5, [A, B]), (0.6, [])])
+def test_text_of_a_high_temperature_is_forgotten(temperature: float, told: list[int]) -> None:
+    way = walk()
+    way.accept([A, B], BEGIN, text_of, temperature=temperature)
+    assert way.prompt(9) == told

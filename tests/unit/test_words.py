@@ -77,9 +77,11 @@ def test_a_transcript_says_that_heads_are_missing(tmp_path: Path) -> None:
     folder = random_whisper_folder(tmp_path, 3)
     edit(folder / "generation_config.json", alignment_heads=[[9, 9]])
     recognizer, samples = load(folder, device="cpu"), babble(1, 3.0, 1)[0]
-    found = recognizer.transcribe(samples, language="en", word_timestamps=True, no_speech_threshold=None)
+    found = recognizer.transcribe(
+        samples, language="en", word_timestamps=True, no_speech_threshold=None, temperature=0.0
+    )
     assert any("alignment_heads" in warning for warning in found.warnings)
-    plain = recognizer.transcribe(samples, language="en", no_speech_threshold=None)
+    plain = recognizer.transcribe(samples, language="en", no_speech_threshold=None, temperature=0.0)
     assert not any("alignment_heads" in warning for warning in plain.warnings)
     assert all(segment.words is None for segment in plain.segments)
 
@@ -133,7 +135,9 @@ def test_words_of_a_bundled_recording_are_where_they_were_said(name: str) -> Non
 
 def test_words_lie_in_their_order_within_their_segments_and_make_up_the_text(tmp_path: Path) -> None:
     recognizer = load(random_whisper_folder(tmp_path, 8, end_gain=1.0), device="cpu")
-    found = recognizer.transcribe(babble(1, 6.3, 2)[0], language="en", word_timestamps=True, no_speech_threshold=None)
+    found = recognizer.transcribe(
+        babble(1, 6.3, 2)[0], language="en", word_timestamps=True, no_speech_threshold=None, temperature=0.0
+    )
     words = [word for segment in found.segments for word in segment.words or ()]
     assert len(words) > 5
     for segment in found.segments:

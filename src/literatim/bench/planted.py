@@ -111,6 +111,10 @@ class PlantedNetwork:
         self._inner.move(source, target, positions)
         self._windows[target] = self._windows[source]
 
+    def branch(self, source: int, target: int, positions: int) -> None:
+        """Copy a row's text."""
+        self._inner.branch(source, target, positions)
+
 
 class PlantedAssistant(Assistant):
     """An assistant of random weights that listens to the main model's encoder; `plant` says what it foretells."""

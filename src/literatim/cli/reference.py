@@ -31,6 +31,7 @@ TITLES = {
     HubOptions: "Finding models",
     VerifyOptions: "Verifying",
 }
+WORDS = {"NoneType": "nothing", "tuple": "several"}
 
 
 def page() -> str:
@@ -48,8 +49,10 @@ def _table(kind: type, title: str) -> Iterator[str]:
     yield from ("", f"## {title} (`{kind.__name__}`)", "", "| option | type | default | meaning |", "|---|---|---|---|")
     hints = typing.get_type_hints(kind)
     for item in fields(kind):
-        names = [part.__name__ for part in typing.get_args(hints[item.name]) or (hints[item.name],)]
-        shown = " or ".join("nothing" if name == "NoneType" else name for name in names)
+        names = [
+            getattr(part, "__name__", str(part)) for part in typing.get_args(hints[item.name]) or (hints[item.name],)
+        ]
+        shown = " or ".join(WORDS.get(name, name) for name in names)
         choices = item.metadata["choices"]
         meaning = item.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
         yield f"| `{item.name}` | {shown} | `{item.default}` | {meaning} |"

@@ -9,7 +9,7 @@ import click
 
 from literatim import device as devices
 from literatim.cli import inputs, live
-from literatim.cli.flags import chosen, flags
+from literatim.cli.flags import NumberOrNone, chosen, flags, stepped
 from literatim.cli.many import Run
 from literatim.cli.output import Output
 from literatim.cli.recognizer import introduce, load
@@ -60,15 +60,25 @@ SAID = (TranscribeOptions, VadOptions, AudioOptions)  # what `transcribe_many` i
     help="Print segments with their times; False: the text alone.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recording.")
+@click.option(
+    "--temperature_increment_on_fallback",
+    "--temperature-increment-on-fallback",
+    "increment",
+    type=NumberOrNone(float),
+    default=0.2,
+    show_default=True,
+    help="Steps from a single --temperature up to 1; None: no fallback.",
+)
 @click.option("--live", is_flag=True, help="Text of - while it plays: WAV, or 16-bit samples of one channel.")
 @click.option("--live_rate", "--live-rate", "live_rate", type=int, help="Rate of bare samples [default: 16000 Hz].")
 @flags(*SAID, SubtitleOptions, LiveOptions, RunOptions, LoadOptions, HubOptions)
-def transcribe(audio: tuple[str, ...], model: str | None, **values: Any) -> None:
+def transcribe(audio: tuple[str, ...], model: str | None, increment: float | None, **values: Any) -> None:
     """Speech to text. AUDIO is a file of any usual format, a folder, a pattern, or - for standard input.
 
     Text goes to standard output; files are written when a format or a folder is given. A recording that cannot be
     read is reported and skipped, and the exit code is then 1.
     """
+    values["temperature"] = stepped(values["temperature"], increment)
     items = inputs.find(audio)
     if values["live"]:
         live.check(items, values["skip_existing"], values["log_file"])

@@ -37,6 +37,10 @@ class Network(Protocol):
         """Copy row `source`, `positions` of whose text are filled, over row `target`."""
         ...
 
+    def branch(self, source: int, target: int, positions: int) -> None:
+        """Copy those positions of the text alone: both rows have the same sound."""
+        ...
+
 
 @dataclass(frozen=True)
 class Draft:

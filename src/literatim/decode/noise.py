@@ -17,9 +17,12 @@ from torch import Tensor
 class Noise:
     """The noise of one window of one recording at one temperature."""
 
-    def __init__(self, seed: int, recording: bytes, window: int, temperature: float) -> None:
-        """`recording` tells one recording from another, by its content; `window` is its first frame."""
-        self.temperature = temperature
+    def __init__(self, seed: int, recording: bytes, window: int, temperature: float, sample: int = 0) -> None:
+        """`recording` tells one recording from another, by its content; `window` is its first frame.
+
+        `sample` counts those that are drawn at that temperature.
+        """
+        self.temperature, self._sample = temperature, sample
         name = f"{seed} {window} {float(temperature)!r} ".encode() + recording  # 1 is 1.0
         self._key = np.frombuffer(hashlib.blake2b(name, digest_size=16).digest(), np.uint64)
         self._kept: dict[int, Tensor] = {}
@@ -36,7 +39,7 @@ class Noise:
             del self._kept[past]
 
     def _make(self, position: int, size: int) -> Tensor:
-        generator = np.random.Philox(key=self._key, counter=np.array([0, position, 0, 0], np.uint64))
+        generator = np.random.Philox(key=self._key, counter=np.array([0, position, self._sample, 0], np.uint64))
         words = generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
         uniform = (words + 0.5) * 2.0**-32  # never 0, never 1
         return torch.from_numpy(-np.log(-np.log(uniform))).float()

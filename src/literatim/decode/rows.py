@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from literatim.decode.beam import Beam
 from literatim.decode.noise import Noise
 from literatim.types import Speculation
 
@@ -16,13 +17,22 @@ from literatim.types import Speculation
 class Request:
     """A prompt with the start-of-transcript id in it once, and the most tokens that may follow.
 
-    With `noise` it is sampled; `owner` is whatever the caller knows it by.
+    With `noise` it is sampled, once more for each of `others`; with a `beam` it is searched. The best of
+    several texts is chosen with `length_penalty`. `owner` is whatever the caller knows it by.
     """
 
     prompt: Sequence[int]
     most: int
     noise: Noise | None = None
     owner: Any = None
+    others: tuple[Noise, ...] = ()
+    beam: Beam | None = None
+    length_penalty: float | None = None
+
+    @property
+    def temperature(self) -> float:
+        """0 where the likeliest token is taken."""
+        return 0.0 if self.noise is None else self.noise.temperature
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Decoded:
     sum_logprob: float
     no_speech_prob: float
     speculation: Speculation | None = None
+    temperature: float = 0.0
 
     @property
     def avg_logprob(self) -> float:
@@ -42,7 +53,11 @@ class Decoded:
 
 @dataclass
 class Row:
-    """A row under way; it is not asked for more once `finished`."""
+    """A row under way; it is not asked for more once `finished`.
+
+    `group` are the rows of one request, itself among them: the request is answered when all of them have finished. Once
+    the answer was `taken`, the row's slot may be given to another.
+    """
 
     request: Request
     no_speech_prob: float
@@ -53,6 +68,21 @@ class Row:
     proposed: int = 0
     accepted: int = 0
     lengths: list[int] = field(default_factory=list)  # tokens proposed in each round
+    group: list[Row] = field(default_factory=list)
+    taken: bool = False
+
+    def __post_init__(self) -> None:
+        self.group = self.group or [self]
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request has come to its end, and nobody took what came of it."""
+        return not self.taken and all(row.finished for row in self.group)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is all that is wanted of its logits."""
+        return self.request.noise is None and self.request.beam is None
 
     @property
     def fed(self) -> int:
@@ -97,4 +127,5 @@ class Row:
     def result(self, sum_logprob: float, drafted: bool) -> Decoded:
         """Once finished."""
         speculation = Speculation(self.proposed, self.accepted, tuple(self.lengths)) if drafted else None
-        return Decoded(tuple(self.said), sum_logprob, self.no_speech_prob, speculation)
+        found = tuple(self.said), sum_logprob, self.no_speech_prob
+        return Decoded(*found, speculation, self.request.temperature)

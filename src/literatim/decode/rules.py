@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from literatim.decode.guard import UNGUARDED, Guard
+
 NEVER = -torch.inf
 
 
@@ -30,6 +32,7 @@ class Rules:
     timestamp_begin: int | None
     timestamp_end: int
     initial_limit: int
+    guard: Guard = UNGUARDED
 
     @classmethod
     def make(
@@ -86,11 +89,6 @@ class RowState:
         """From `state_numbers` of each row, (B, 3) int32 on the device."""
         stamp, last, penultimate = numbers.unbind(1)
         return cls(False, stamp, last > 0, penultimate > 0)
-
-    def row(self, at: int) -> RowState:
-        """The state of one row (1,)."""
-        here = slice(at, at + 1)
-        return RowState(self.first, self.stamp[here], self.last[here], self.penultimate[here])
 
     def translated(self, rules: Rules, other: Rules) -> RowState:
         """The same in the ids of other rules, whose timestamps stand in the same order."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from literatim.decode.beam import likeliest
 from literatim.decode.network import Draft, Network
 from literatim.decode.pace import Pace
 from literatim.decode.rows import Decoded, Request, Row
@@ -78,6 +79,50 @@ class Batch:
             new = Row(item, silence[row], heard=min(heard, len(item.prompt)))
             new.take([token], at_last[row : row + 1], 0, self._rules.eot)
             self.rows[start + row : start + row + 1] = [new]
+        for row in range(len(requests)):
+            self._spread(start + row)
+
+    def again(self, slot: int, request: Request) -> None:
+        """In place of a row whose answer was taken another of the same prompt: all before its first token is there."""
+        before = self.rows[slot]
+        assert before.taken, "result() first"
+        opening = before.decided[0][:1]  # (1, D)
+        new = Row(request, before.no_speech_prob, heard=min(before.heard, len(request.prompt)))
+        new.take(self._first(opening, request), opening, 0, self._rules.eot)
+        self.rows[slot] = new
+        self._spread(slot)
+
+    def _first(self, opening: Tensor, request: Request) -> list[int]:
+        """The first token after a prompt, from the hidden state (1, D) at its end."""
+        return self._likeliest(self._opened(opening), [(0, 0, request)]).tolist()
+
+    def _opened(self, opening: Tensor) -> Tensor:
+        """Scores (1, V) of what may come first."""
+        return apply(self._main.logits(opening), RowState.start(1, self._rules, self._device), self._rules)
+
+    def _spread(self, slot: int) -> None:
+        """Rows for the other samples, or for the other texts of a beam, of a row that was just begun."""
+        row, request = self.rows[slot], self.rows[slot].request
+        opening = row.decided[0]
+        for noise in request.others:
+            other = self._fork(slot)
+            other.request = replace(request, noise=noise, others=())
+            other.take(self._first(opening, other.request), opening, 0, self._rules.eot)
+        if request.beam is not None:
+            for number, (_, said) in enumerate(request.beam.step(self._opened(opening).log_softmax(-1))):
+                new = row if number == 0 else self._fork(slot)
+                new.said, new.finished, new.decided = said, request.beam.done, [opening]
+
+    def _fork(self, slot: int) -> Row:
+        """A row more of the request in a slot: with its sound and prompt, and nothing said."""
+        row, free = self.rows[slot], next((at for at, old in enumerate(self.rows) if old.taken), len(self.rows))
+        new = Row(row.request, row.no_speech_prob, heard=min(row.heard, len(row.request.prompt)), group=row.group)
+        row.group.append(new)
+        self.rows[free : free + 1] = [new]
+        self._main.move(slot, free, len(row.request.prompt))
+        if self._draft is not None:
+            self._draft.network.move(slot, free, new.heard)
+        return new
 
     def round(self) -> None:
         """One token and the accepted proposals for each row; `close` must have let the finished ones go."""
@@ -85,21 +130,47 @@ class Batch:
         assert not any(row.finished for row in rows), "close() first"
         idle = self._fill(len(rows)) - len(rows)
         longest = max(row.fed for row in rows)
-        proposed = self._pace.proposals(len(rows), min(max(row.left for row in rows) - 1, self._room(longest)))
+        most = 0 if any(row.request.beam is not None for row in rows) else max(row.left for row in rows) - 1
+        proposed = self._pace.proposals(len(rows), min(most, self._room(longest)))
         everyone = [*rows, *rows[-1:] * idle]
         numbers = self._ints([[row.said[-1], row.fed, *state_numbers(row.said, self._rules)] for row in everyone])
         last, lengths, state = numbers[:, :1], numbers[:, 1], RowState.of(numbers[:, 2:])  # one copy to the device
         drafted = self._propose(proposed, state, lengths) if proposed else last[:, :0]  # (B, K)
         hidden = self._main.feed(torch.cat([last, drafted], 1), lengths, longest + proposed + 1)  # (B, K + 1, D)
-        scores = apply(self._main.choose(hidden.flatten(0, 1)), state.along(drafted, self._rules), self._rules)
-        chosen = self._sampled(scores, hidden, state, drafted).view(len(last), -1)  # (B, K + 1)
+        scores = self._guarded(self._scores(hidden), drafted)
+        scores = apply(scores, state.along(drafted, self._rules), self._rules)
+        chosen = self._likeliest(scores, self._places(proposed + 1)).view(len(last), -1)  # (B, K + 1)
         right = (chosen[:, :-1] == drafted).int().cumprod(1).sum(1, dtype=torch.int32)
         found = torch.cat([chosen, right[:, None]], 1).tolist()  # the one wait for the device in a round
         tried = [
             row.take(said[: accepted + 1], states, proposed, self._rules.eot)
             for row, states, (*said, accepted) in zip(rows, hidden, found, strict=False)
+            if row.request.beam is None
         ]
+        if len(tried) < len(rows):
+            self._search(scores)
         self._pace.saw(len(rows), proposed, time.perf_counter() - began, tried)
+
+    def _search(self, scores: Tensor) -> None:
+        """Another token for the texts of beams, from the scores (B, V) of a round without proposals."""
+        groups = {id(row.group): row.group for row in self.rows if row.request.beam is not None}
+        slots = {id(row): slot for slot, row in enumerate(self.rows)}
+        for group in groups.values():
+            beam, places = group[0].request.beam, [slots[id(row)] for row in group]
+            assert beam is not None
+            kept, fed = beam.step(scores[places].log_softmax(-1)), group[0].fed
+            sources = [source for source, _ in kept]
+            idle = [row for at, row in enumerate(group) if at not in sources]
+            following: list[Row] = []
+            for number, source in enumerate(sources):
+                row = group[source]
+                if source in sources[:number]:  # another has gone on from there: a copy of it does
+                    row = idle.pop()
+                    self._main.branch(slots[id(group[source])], slots[id(row)], fed)
+                following.append(row)
+            for row, (_, said) in zip(following, kept, strict=True):
+                row.said, row.finished = said, beam.done
+            group[:] = following
 
     def close(self) -> None:
         """Let the finished rows go, whose `result` was taken, and move rows from the end into their slots."""
@@ -114,6 +185,21 @@ class Batch:
                     self._draft.network.move(len(self.rows), slot, last.heard)
 
     def result(self, row: Row) -> Decoded:
+        """What came of a finished request; its slots may be used again then."""
+        group = row.group
+        for each in group:
+            each.taken = True
+        request = row.request
+        if request.beam is not None:
+            tokens, total = request.beam.best(request.length_penalty)
+            return Decoded(tokens, total, row.no_speech_prob)
+        every = [self._said(each) for each in group]
+        sums, lengths = [found.sum_logprob for found in every], [len(found.tokens) for found in every]
+        best = every[likeliest(sums, lengths, request.length_penalty)]
+        done = [found.speculation for found in every if found.speculation is not None]
+        return replace(best, speculation=sum(done[1:], done[0])) if len(done) > 1 else best
+
+    def _said(self, row: Row) -> Decoded:
         """What a finished row said, with the log-probabilities of its tokens among those the rules allowed."""
         hidden, total, done = torch.cat(row.decided), 0.0, 0
         said = [*row.said, self._rules.eot][: len(hidden)]
@@ -127,6 +213,9 @@ class Batch:
 
     def _ruled(self, logits: Tensor, said: list[int], start: int) -> Tensor:
         """`logits` (N, V) of positions from `start` on, under the rules."""
+        if self._rules.guard.on:
+            for index, row in enumerate(logits):
+                self._rules.guard.apply(row, said[: start + index])
         if start == 0:
             apply(logits[:1], RowState.start(1, self._rules, self._device), self._rules)
         after = max(start, 1)
@@ -168,16 +257,38 @@ class Batch:
         hidden = draft.network.feed(draft.own(tokens), places, max(starts) + width)
         return hidden[:, 0] if width == 1 else _pick(hidden, self._ints([*ends, *[0] * idle]))
 
-    def _sampled(self, scores: Tensor, hidden: Tensor, state: RowState, drafted: Tensor) -> Tensor:
-        """The choice at each of the positions (B * (K + 1),); rows with noise need their logits right everywhere."""
-        width, places = hidden.shape[1], []
-        for at, row in enumerate(self.rows):
-            if row.request.noise is None:
-                continue
-            logits, states = self._main.logits(hidden[at]), state.row(at).along(drafted[at : at + 1], self._rules)
-            scores[at * width : (at + 1) * width] = apply(logits, states, self._rules)
-            places += [(at * width + offset, len(row.said) + offset, row.request) for offset in range(width)]
-        return self._likeliest(scores, places)
+    def _scores(self, hidden: Tensor) -> Tensor:
+        """Logits (B (K + 1), V) of states (B, K + 1, D): right everywhere for rows that need it."""
+        if self._rules.guard.on:
+            return self._main.logits(hidden.flatten(0, 1))
+        noisy = [at for at, row in enumerate(self.rows) if not row.plain]
+        if not noisy:
+            return self._main.choose(hidden.flatten(0, 1))
+        if len(noisy) == len(hidden) or self._device.type != "cpu":  # few shapes
+            return self._main.logits(hidden.flatten(0, 1))
+        plain = [at for at in range(len(hidden)) if at not in noisy]  # idle slots among them
+        every = torch.empty((*hidden.shape[:2], len(self._rules.suppressed)), device=self._device)
+        every[plain] = self._main.choose(hidden[plain].flatten(0, 1)).view(len(plain), hidden.shape[1], -1)
+        every[noisy] = self._main.logits(hidden[noisy].flatten(0, 1)).view(len(noisy), hidden.shape[1], -1)
+        return every.flatten(0, 1)
+
+    def _guarded(self, logits: Tensor, drafted: Tensor) -> Tensor:
+        """`logits` (B (K + 1), V) after what each row has said and the proposals (B, K) so far, guarded."""
+        if self._rules.guard.on:
+            width = drafted.shape[1] + 1
+            for at, (row, tokens) in enumerate(zip(self.rows, drafted.tolist(), strict=False)):
+                for index in range(width):
+                    self._rules.guard.apply(logits[at * width + index], [*row.said, *tokens[:index]])
+        return logits
+
+    def _places(self, width: int) -> list[Place]:
+        """Where noise is wanted, of `width` scores a row."""
+        return [
+            (at * width + offset, len(row.said) + offset, row.request)
+            for at, row in enumerate(self.rows)
+            if row.request.noise is not None
+            for offset in range(width)
+        ]
 
     def _likeliest(self, scores: Tensor, places: Sequence[Place], draft: Draft | None = None) -> Tensor:
         """The best id (N,) int32 of `scores` (N, V), with the noise of those places that have it."""
@@ -220,7 +331,7 @@ def decode(batch: Batch, requests: Sequence[Request], width: int = 0) -> list[De
     batch.admit([replace(request, owner=index) for index, request in enumerate(requests)], 0, width)
     results: dict[int, Decoded] = {}
     while batch.rows:
-        results |= {row.request.owner: batch.result(row) for row in batch.rows if row.finished}
+        results |= {row.request.owner: batch.result(row) for row in batch.rows if row.answered}
         batch.close()
         if batch.rows:
             batch.round()

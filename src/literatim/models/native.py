@@ -88,6 +88,10 @@ class NativeCache:
         for memory in (self.text, self.sound):
             memory[:, :, target] = memory[:, :, source]
 
+    def branch(self, source: int, target: int, _positions: int) -> None:
+        """Copy the text of row `source` over that of row `target`."""
+        self.text[:, :, target] = self.text[:, :, source]
+
 
 class NativeDecoder:
     """A `Decoder` whose linear layers were packed for the kernels; its other weights are shared with it."""

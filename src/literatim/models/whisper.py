@@ -177,9 +177,13 @@ class DecoderCache:
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
-        self.text[:, :, target, :, :positions] = self.text[:, :, source, :, :positions]
+        self.branch(source, target, positions)
         for sound in (self.cross_keys, self.cross_values):
             sound[:, target] = sound[:, source]
+
+    def branch(self, source: int, target: int, positions: int) -> None:
+        """Copy `positions` places of the text of row `source` over those of row `target`."""
+        self.text[:, :, target, :, :positions] = self.text[:, :, source, :, :positions]
 
 
 class DecoderLayer(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim.audio import mel
+from literatim.decode.guard import Guard
 from literatim.decode.network import detect_language
 from literatim.decode.noise import Noise
 from literatim.decode.pace import AdaptivePace, Pace
@@ -107,7 +109,8 @@ class Engine:
             stamps = (begin, tokenizer.timestamp_end, begin + initial + 1)
         suppress = tokenizer.suppress_tokens(options.suppress_tokens, self.generation_config)
         first = tokenizer.begin_suppress(self.generation_config)
-        return Rules.make(self.config.vocab_size, tokenizer.eot, suppress, first, stamps, self.device)
+        made = Rules.make(self.config.vocab_size, tokenizer.eot, suppress, first, stamps, self.device)
+        return replace(made, guard=Guard(options.repetition_penalty, options.no_repeat_ngram_size))
 
     def reserve(self, rows: int) -> None:
         """Caches for so many rows at least; what was in them is lost where they must grow."""
@@ -196,10 +199,10 @@ class Engine:
         channels = self.config.d_model // self.config.decoder_heads
         return self._cache.hearing(slot, layer, self.config.source_positions, channels)
 
-    def batch(self, rules: Rules) -> Batch:
-        """An empty batch over the slots."""
+    def batch(self, rules: Rules, drafted: bool = True) -> Batch:
+        """An empty batch over the slots; `drafted`: with the assistant, if there is one."""
         vocabulary = Vocabulary(self.tokenizer.sot, self.tokenizer.no_speech)
-        draft = None if self.assistant is None else self.assistant.draft(rules)
+        draft = None if self.assistant is None or not drafted else self.assistant.draft(rules)
         main, fill = self._decoder(rules.suppressed), partial(shapes.rows, device=self.device)
         return Batch(main, rules, vocabulary, self.device, draft, self.pace, fill)
 

@@ -43,6 +43,10 @@ class Cache(Protocol):
         """Copy a row, of whose text `positions` are filled, over another."""
         ...
 
+    def branch(self, source: int, target: int, positions: int, /) -> None:
+        """Copy a row's text, of which `positions` are filled, over another's."""
+        ...
+
 
 class Steps(Protocol):
     """A decoder, by torch's modules (`models.whisper.Decoder`) or by the compiled kernels; caches are its own."""
@@ -99,6 +103,10 @@ class CachedDecoder:
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy a row of the cache over another."""
         self.cache.move(source, target, self._whole(positions))
+
+    def branch(self, source: int, target: int, positions: int) -> None:
+        """Copy a row's text over another's."""
+        self.cache.branch(source, target, self._whole(positions))
 
     def _whole(self, positions: int) -> int:
         """Up to the end of a block."""

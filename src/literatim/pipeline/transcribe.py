@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -13,11 +12,14 @@ from torch import Tensor
 
 from literatim.audio import mel
 from literatim.audio.chunks import Timeline
+from literatim.decode.beam import Beam
 from literatim.decode.noise import Noise
-from literatim.decode.rows import Decoded
+from literatim.decode.rows import Decoded, Request, Row
 from literatim.options import TranscribeOptions
+from literatim.pipeline import prompts
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import several
+from literatim.pipeline.safeguards import compression_ratio, is_silent, needs_fallback
 from literatim.pipeline.windows import Walk, Window
 from literatim.pipeline.words import add_words, trimmed
 from literatim.types import Segment, Speculation, Word
@@ -80,6 +82,11 @@ class Track:
         """Seconds of its samples that are decoded."""
         return self.walk.seek / mel.FRAMES_PER_SECOND
 
+    def count(self, result: Decoded) -> None:
+        """Add what a draft did for a window, in an attempt that is kept or not."""
+        if result.speculation is not None:
+            self.speculation = result.speculation if self.speculation is None else self.speculation + result.speculation
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -93,11 +100,9 @@ class Progress:
 
 def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions, voice: Voice) -> Track:
     """A track at its first frame."""
-    tokenizer = engine.tokenizer
-    prompt = tokenizer.encode(" " + options.initial_prompt.strip()) if options.initial_prompt else []
-    frames = len(samples) // mel.HOP_LENGTH
-    walk = Walk(frames, engine.config.window_frames, prompt, options.condition_on_previous_text is not False)
-    peak = mel.maximum(samples, engine.config.n_mels)
+    frames, config = len(samples) // mel.HOP_LENGTH, engine.config
+    walk = prompts.walk(engine.tokenizer, frames, config.window_frames, options, config.target_positions)
+    peak = mel.maximum(samples, config.n_mels)
     return Track(key, channel, samples, peak, walk, voice, remarks=remarks(engine, options))
 
 
@@ -126,9 +131,10 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
     work = _Work(engine, options, len(active))
     work.begin(active)
     while work.rows:
-        for slot, track, window, result in work.ended():
-            segments = _take(engine, slot, track, window, result, options)
-            tokens = () if is_silent(result, options) else tuple(result.tokens)
+        for slot, attempt, said in work.ended():
+            track = attempt.track
+            segments = _take(engine, slot, attempt, said, options)
+            tokens = () if is_silent(said.result, options) else said.result.tokens
             yield Progress(track, segments, track.walk.window is None, tokens)
             following = track if track.walk.window is not None else next(waiting, None)
             if following is not None:
@@ -136,13 +142,30 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
         work.go_on()
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A window that is decoded for the `number`th time, each time at another temperature."""
+
+    track: Track
+    window: Window
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of an attempt, with the compression ratio of its text."""
+
+    result: Decoded
+    ratio: float
+
+
 class _Work:
     """Windows in the slots of a batch."""
 
     def __init__(self, engine: Engine, options: TranscribeOptions, size: int) -> None:
         self._engine, self._options = engine, options
-        engine.reserve(size)
-        self._batch = engine.batch(engine.rules(options))
+        engine.reserve(size * max(options.beam_size, options.best_of))
+        self._batch = engine.batch(engine.rules(options), drafted=options.beam_size == 1)
 
     @property
     def rows(self) -> int:
@@ -158,25 +181,40 @@ class _Work:
             features.append(engine.features(track.samples, window.seek, window.frames, track.peak))
         engine.listen(features, start)
         self._find_languages(tracks, start)
-        requests = []
-        for track, window in zip(tracks, windows, strict=True):
-            prompt, most = _prompt(engine, track, self._options), self._options.max_new_tokens
-            requests.append(engine.request(prompt, most, self._noise(track), (track, window)))
+        attempts = [Attempt(track, window) for track, window in zip(tracks, windows, strict=True) if window is not None]
+        requests = [self._request(self._prompt(item.track), item) for item in attempts]
         with engine.at_work():
             self._batch.admit(requests, start, engine.width([request.prompt for request in requests]))
 
-    def ended(self) -> Iterator[tuple[int, Track, Window, Decoded]]:
-        """What has come to its end, with its slot, in which the next window may `begin` at once."""
-        rows, slot = self._batch.rows, 0
-        while slot < len(rows):
-            row = rows[slot]
-            if row.finished:
-                track, window = row.request.owner
-                with self._engine.at_work():
-                    result = self._batch.result(row)
-                yield slot, track, window, result
-            if rows[slot] is row:  # else another one is there, which may have ended with its first token
+    def ended(self) -> Iterator[tuple[int, Attempt, Said]]:
+        """What has come to its end, with its slot, in which the next window may `begin` at once.
+
+        A text that does not pass the thresholds is not among it: its window is decoded again, at the next temperature.
+        """
+        slot = 0
+        while slot < len(self._batch.rows):
+            row = self._batch.rows[slot]
+            if row.answered:
+                found = self._judge(slot, row)
+                if found is not None:
+                    yield slot, row.request.owner, found
+                slot = 0  # others are there now, which may have ended with their first token
+            else:
                 slot += 1
+
+    def _judge(self, slot: int, row: Row) -> Said | None:
+        """What a finished row said; None where the next attempt has taken its place."""
+        attempt: Attempt = row.request.owner
+        with self._engine.at_work():
+            result = self._batch.result(row)
+            ratio = compression_ratio(self._engine.tokenizer.decode(result.tokens).strip())
+            attempt.track.count(result)
+            left = len(self._options.temperatures) - attempt.number - 1
+            if not left or not needs_fallback(result, ratio, self._options):
+                return Said(result, ratio)
+            following = replace(attempt, number=attempt.number + 1)
+            self._batch.again(slot, self._request(row.request.prompt, following))
+        return None
 
     def go_on(self) -> None:
         """Give the slots that stayed free to the last rows, and all rows their next tokens."""
@@ -195,38 +233,37 @@ class _Work:
             if track.language is None:
                 track.voice.language, track.voice.probability = language, probability
 
-    def _noise(self, track: Track) -> Noise | None:
-        """What the window is sampled with, None where the likeliest token is taken."""
-        options = self._options
-        if not options.temperature:
-            return None
-        return Noise(options.seed, track.digest, track.walk.seek, options.temperature)
+    def _prompt(self, track: Track) -> list[int]:
+        engine = self._engine
+        context = engine.config.target_positions
+        return prompts.prompt(engine.tokenizer, track.walk, track.spoken, self._options, context)
+
+    def _request(self, prompt: Sequence[int], attempt: Attempt) -> Request:
+        """Sampled, or the likeliest tokens, as the attempt's temperature says."""
+        options, track = self._options, attempt.track
+        temperature = options.temperatures[attempt.number]
+        request = self._engine.request(prompt, options.max_new_tokens, None, attempt)
+        request = replace(request, length_penalty=options.length_penalty)
+        if temperature:
+            key = options.seed, track.digest, attempt.window.seek, temperature
+            noise, *others = (Noise(*key, sample) for sample in range(options.best_of))
+            return replace(request, noise=noise, others=tuple(others))
+        if options.beam_size == 1:
+            return request
+        eot = self._engine.tokenizer.eot
+        return replace(request, beam=Beam(options.beam_size, options.patience, eot, request.most))
 
 
-def _prompt(engine: Engine, track: Track, options: TranscribeOptions) -> list[int]:
-    """What was said before, and the start of transcript."""
-    tokenizer = engine.tokenizer
-    start = tokenizer.prompt(track.spoken, options.task, not options.without_timestamps)
-    previous = track.walk.prompt(engine.config.target_positions // 2 - 1)
-    if not previous or tokenizer.startofprev is None:
-        return list(start)
-    return [tokenizer.startofprev, *previous, *start]
-
-
-def _take(
-    engine: Engine, slot: int, track: Track, window: Window, result: Decoded, options: TranscribeOptions
-) -> tuple[Segment, ...]:
-    if result.speculation is not None:
-        track.speculation = result.speculation if track.speculation is None else track.speculation + result.speculation
+def _take(engine: Engine, slot: int, attempt: Attempt, said: Said, options: TranscribeOptions) -> tuple[Segment, ...]:
+    track, window, result = attempt.track, attempt.window, said.result
     if is_silent(result, options):
         track.walk.skip()
         return ()
     tokenizer = engine.tokenizer
-    ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
     stamps, align = (tokenizer.timestamp_begin, tokenizer.timestamp_end), None
     if options.word_timestamps:
         align = partial(add_words, engine, slot, window, language=track.spoken, options=options)
-    pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align)
+    pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align, result.temperature)
     if options.word_timestamps:
         first = window.seek * mel.HOP_LENGTH
         pieces = trimmed(pieces, window, track.samples[first : first + window.frames * mel.HOP_LENGTH])
@@ -239,9 +276,9 @@ def _take(
             end=round(min(piece.end, duration), 3),
             text=piece.text,
             tokens=piece.tokens,
-            temperature=options.temperature,
+            temperature=result.temperature,
             avg_logprob=result.avg_logprob,
-            compression_ratio=ratio,
+            compression_ratio=said.ratio,
             no_speech_prob=result.no_speech_prob,
             language=None if track.window_language is None else track.window_language[0],
             language_probability=None if track.window_language is None else track.window_language[1],
@@ -256,16 +293,3 @@ def _take(
 def _within(word: Word, duration: float) -> Word:
     """The word, none of it after the recording's end."""
     return replace(word, start=round(min(word.start, duration), 3), end=round(min(word.end, duration), 3))
-
-
-def is_silent(result: Decoded, options: TranscribeOptions) -> bool:
-    """openai/whisper's test: likely no speech, and the text is not sure of itself either."""
-    if options.no_speech_threshold is None or result.no_speech_prob <= options.no_speech_threshold:
-        return False
-    return options.logprob_threshold is None or result.avg_logprob <= options.logprob_threshold
-
-
-def compression_ratio(text: str) -> float:
-    """Bytes of the text by bytes of its zlib compression; above 2.4 it repeats itself."""
-    data = text.encode()
-    return len(data) / len(zlib.compress(data))

@@ -83,9 +83,27 @@ def ends_single(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int 
 class Walk:
     """One recording's way: the next window, the prompt it is given, and where it goes on."""
 
-    def __init__(self, total_frames: int, window_frames: int, initial_prompt: Iterable[int], conditioned: bool) -> None:
+    def __init__(
+        self,
+        total_frames: int,
+        window_frames: int,
+        initial_prompt: Iterable[int],
+        conditioned: bool,
+        reset_above: float = 0.5,
+        *,
+        carried: Sequence[int] = (),
+        clips: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """`reset_above`: the temperature above which a window's text is no condition for the next.
+
+        `carried` stands at the start of every window's prompt; `clips` are the frames [start, end) to walk through, by
+        default all.
+        """
         self._total, self._window_frames, self._conditioned = total_frames, window_frames, conditioned
-        self._seek = 0
+        self._reset_above, self._carried, self.first = reset_above, list(carried), True
+        self._clips = [(start, min(end, total_frames)) for start, end in clips or [(0, total_frames)]]
+        self._seek = self._clips[0][0]
+        self._settle()
         self._previous: list[int] = list(initial_prompt)
         self._forgotten = 0
         self._spoken = 0.0  # end of the last word, in seconds
@@ -93,24 +111,38 @@ class Walk:
     @property
     def seek(self) -> int:
         """Frames done; equal to the total when finished."""
-        return min(self._seek, self._total)
+        return min(self._seek, self._total) if self._clips else self._total
 
     @property
     def window(self) -> Window | None:
         """The window to decode next, None when the recording is done."""
-        if self._seek >= self._total:
+        if not self._clips:
             return None
-        return Window(self._seek, min(self._window_frames, self._total - self._seek))
+        return Window(self._seek, min(self._window_frames, self._clips[0][1] - self._seek))
+
+    def _settle(self) -> None:
+        """On to the next clip where this one is done."""
+        while self._clips and self._seek >= self._clips[0][1]:
+            self._clips.pop(0)
+            if self._clips:
+                self._seek = self._clips[0][0]
+
+    def _go(self, frames: int) -> None:
+        self._seek += frames
+        self.first = False
+        self._settle()
 
     def prompt(self, most: int) -> list[int]:
-        """The last `most` tokens of what was said before."""
-        return self._previous[self._forgotten :][-most:] if most > 0 else []
+        """What is carried along, and the last tokens of what was said before, `most` together."""
+        carried = self._carried[:most]
+        left = most - len(carried)
+        return carried + (self._previous[self._forgotten :][-left:] if left > 0 else [])
 
     def skip(self) -> None:
         """The window holds no speech."""
         window = self.window
         assert window is not None
-        self._seek += window.frames
+        self._go(window.frames)
 
     def accept(
         self,
@@ -119,6 +151,7 @@ class Walk:
         text_of: TextOf,
         timestamp_end: int | None = None,
         align: Align | None = None,
+        temperature: float = 0.0,
     ) -> list[Piece]:
         """Take a window's tokens: its segments that hold text, and on to the next window.
 
@@ -134,13 +167,13 @@ class Walk:
             if ends and not ends_single(tokens, timestamp_begin, timestamp_end):
                 advance = max(0, round(ends[-1] / FRAME_SECONDS) - window.seek)
         # a closing timestamp at the window's very start would never move on
-        self._seek += advance or window.frames
+        self._go(advance or window.frames)
         heard = []
         for piece in pieces:
             text = text_of(piece.tokens)
             if piece.start < piece.end and text.strip():
                 heard.append(replace(piece, text=text))
                 self._previous += piece.tokens
-        if not self._conditioned:
+        if not self._conditioned or temperature > self._reset_above:
             self._forgotten = len(self._previous)
         return heard

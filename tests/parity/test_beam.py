@@ -1,0 +1,44 @@
+"""Beam search and the best of several samples: openai/whisper's own, window by window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openai_cases import OPENAI_SHAPES, RATE, SPOKEN, OpenaiPairs, both_ways, check, sound, transcribe
+
+SAMPLES = sound(62.03, 3)
+WAYS: dict[str, dict[str, Any]] = {
+    "two": {"beam_size": 2},
+    "five": {"beam_size": 5},
+    "patient": {"beam_size": 3, "patience": 2.0},
+    "impatient": {"beam_size": 4, "patience": 0.3},
+    "short ones": {"beam_size": 4, "length_penalty": 0.1},
+    "without times": {"beam_size": 3, "without_timestamps": True, "condition_on_previous_text": False},
+    "best of four": {"best_of": 4, "temperature": 0.8},
+    "best of three, by another penalty": {"best_of": 3, "temperature": 0.5, "length_penalty": 1.0},
+    "beams, then samples": {"beam_size": 3, "best_of": 3, "temperature": (0.0, 0.4, 0.8), "logprob_threshold": -1.5},
+}
+FAST = ("patient", "beams, then samples")
+
+
+@pytest.mark.parametrize("name", OPENAI_SHAPES)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[] if way in FAST else [pytest.mark.slow]) for way in WAYS])
+def test_texts_are_openai_whispers(way: str, name: str, openai_pairs: OpenaiPairs) -> None:
+    if way in FAST and name != "narrow":
+        pytest.skip("the others are in the slow tests")
+    ours, theirs = both_ways(openai_pairs[name], SAMPLES, **WAYS[way])
+    check(ours, theirs, len(SAMPLES) / RATE)
+    assert len({segment.seek for segment in ours}) >= 2
+
+
+@pytest.mark.slow
+def test_the_ways_give_other_texts(openai_pairs: OpenaiPairs) -> None:
+    """None of the options is passed over."""
+    pair = openai_pairs["narrow"]
+    plain: dict[str, Any] = {"suppress_tokens": SPOKEN, "logprob_threshold": None, "compression_ratio_threshold": None}
+    found = {way: transcribe(pair[0], SAMPLES, **{**plain, **options}) for way, options in WAYS.items()}
+    found |= {"greedy": transcribe(pair[0], SAMPLES, **plain)}
+    texts = {way: tuple(segment.tokens for segment in segments) for way, segments in found.items()}
+    assert len(set(texts.values())) == len(texts), {way: hash(text) for way, text in texts.items()}
