@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -16,6 +18,7 @@ from literatim.bench.runners.base import LANGUAGE, Ids, Runner, Turn
 from literatim.bench.windows import Windows
 from literatim.options import TranscribeOptions
 from literatim.pipeline import shapes
+from literatim.pipeline.steps import Steps
 
 
 class Literatim(Runner):
@@ -32,14 +35,10 @@ class Literatim(Runner):
         self._prompt = engine.tokenizer.prompt(LANGUAGE, "transcribe", False)
         self._seen: dict[str, set[Any]] = {"encoder": set(), "decoder": set()}
 
-    def _watch(self, side: str) -> Any:
-        """A hook that notes the sizes a module is given: of its tensors, and its whole numbers (the bound of keys)."""
-
-        def note(_module: Any, arguments: tuple[Any, ...]) -> None:
-            sizes = [tuple(item.shape) if isinstance(item, torch.Tensor) else item for item in arguments]
-            self._seen[side].add(tuple(item for item in sizes if isinstance(item, (tuple, int))))
-
-        return getattr(self._engine.model, side).register_forward_pre_hook(note)
+    def _note(self, side: str, arguments: tuple[Any, ...]) -> None:
+        """The sizes that a network is given: of its tensors, and its whole numbers (the bound of keys)."""
+        sizes = [tuple(item.shape) if isinstance(item, torch.Tensor) else item for item in arguments]
+        self._seen[side].add(tuple(item for item in sizes if isinstance(item, (tuple, int))))
 
     def shapes(self) -> dict[str, int]:
         """Distinct shapes of the encoder's and the decoder's calls in the last untimed run."""
@@ -59,13 +58,15 @@ class Literatim(Runner):
     def run(self, windows: Windows, tokens: int) -> Ids:
         """As the pipeline does it; never timed against others, so that the shapes can be counted here."""
         self._seen = {side: set() for side in self._seen}
-        hooks = [self._watch(side) for side in self._seen]
+        engine, steps = self._engine, self._engine.steps
+        hook = engine.model.encoder.register_forward_pre_hook(lambda _, given: self._note("encoder", given))
+        engine.steps = cast("Steps", _Watched(steps, partial(self._note, "decoder")))
         try:
-            self._engine.listen(list(windows.features))
+            engine.listen(list(windows.features))
             return self._decode(len(windows), tokens)
         finally:
-            for hook in hooks:
-                hook.remove()
+            engine.steps = steps
+            hook.remove()
 
     def _decode(self, rows: int, tokens: int) -> Ids:
         found = self._engine.decode([self._prompt] * rows, self._rules, tokens)
@@ -97,3 +98,19 @@ class Literatim(Runner):
     def transcribe(self, audio: Path, language: str | None) -> str:
         """As `literatim transcribe` does it, with its defaults."""
         return self._recognizer.transcribe(audio, language=language).text
+
+
+class _Watched:
+    """The decoder's steps, whatever runs them, with a look at what each is given."""
+
+    def __init__(self, steps: Steps, note: Callable[[tuple[Any, ...]], None]) -> None:
+        self._steps, self._note = steps, note
+
+    def __call__(self, *given: Any) -> torch.Tensor:
+        """One step."""
+        self._note(given)
+        hidden: torch.Tensor = self._steps(*given)
+        return hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._steps, name)
