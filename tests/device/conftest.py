@@ -12,4 +12,6 @@ fake_npu.install(devices=2)
 
 @pytest.fixture(autouse=True)
 def _counted_anew() -> None:
+    # Anew for each test, since `verify --self-test` installs one device alone in the process that it runs in.
+    fake_npu.install(devices=2)
     fake_npu.OPS.clear()
