@@ -12,6 +12,7 @@ import torch
 
 from literatim import device as devices
 from literatim import hub
+from literatim.declare import build
 from literatim.decode.pace import Pace
 from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
@@ -24,7 +25,6 @@ from literatim.options import (
     LoadOptions,
     TranscribeOptions,
     VadOptions,
-    build,
 )
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.assistant import Assistant, load_assistant

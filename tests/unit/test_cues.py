@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from literatim.declare import build
 from literatim.errors import OptionError
-from literatim.options import SubtitleOptions, build
+from literatim.options import SubtitleOptions
 from literatim.text.writers import write
 from literatim.types import Segment, Transcript, Word
 from reference.openai_whisper import openai

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from literatim.declare import build, option
 from literatim.errors import OptionError
-from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions, build, option
+from literatim.options import AudioOptions, HubOptions, LoadOptions, TranscribeOptions
 
 KINDS = (AudioOptions, HubOptions, LoadOptions, TranscribeOptions)
 EVERY = [(kind, item) for kind in KINDS for item in fields(kind)]

@@ -68,7 +68,7 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     from literatim import hub
     from literatim.bench import wer, wer_run
     from literatim.bench.wer_report import wer_table
-    from literatim.options import build
+    from literatim.declare import build
 
     _check_device(values["device"], values["device_index"])
     name = model or ("demo" if not audio else hub.default_model())

@@ -40,7 +40,8 @@ def measure(audio: tuple[Path, ...], out: Path | None, as_json: bool, **values: 
     round being right. The speed-up is that of one recording at a time here, from the times of rounds that were run.
     """
     devices.import_torch()
-    from literatim.options import TranscribeOptions, build
+    from literatim.declare import build
+    from literatim.options import TranscribeOptions
     from literatim.train import acceptance
 
     how = {"device": values["device"], "device_index": None, "dtype": values["dtype"]}

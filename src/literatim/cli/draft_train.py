@@ -62,7 +62,7 @@ def train(out: Path, resume: bool, **values: Any) -> None:
         options["layers"] = len(layers_from)
     devices.import_torch()
     from literatim import hub
-    from literatim.options import build
+    from literatim.declare import build
     from literatim.train.draft import Plan, train_draft
 
     plan = Plan(**options, out=out, work=work, layers_from=layers_from)

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from literatim import hub
-from literatim.options import HubOptions, build
+from literatim.declare import build
+from literatim.options import HubOptions
 
 BUNDLED_NOTE = "small demonstration model, synthetic speech only"
 

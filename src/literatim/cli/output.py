@@ -12,8 +12,9 @@ import click
 
 from literatim.cli.flags import chosen
 from literatim.cli.inputs import Item
+from literatim.declare import build
 from literatim.errors import LiteratimError, OptionError
-from literatim.options import OUTPUT_FORMATS, SubtitleOptions, build
+from literatim.options import OUTPUT_FORMATS, SubtitleOptions
 from literatim.text import atomic, writers
 from literatim.types import Segment, Speculation, Transcript
 

@@ -13,6 +13,7 @@ from literatim.cli.flags import NumberOrNone, chosen, flags, stepped
 from literatim.cli.many import Run
 from literatim.cli.output import Output
 from literatim.cli.recognizer import introduce, load
+from literatim.declare import build
 from literatim.errors import AudioError
 from literatim.options import (
     AudioOptions,
@@ -23,7 +24,6 @@ from literatim.options import (
     SubtitleOptions,
     TranscribeOptions,
     VadOptions,
-    build,
 )
 from literatim.pipeline.strategy import settled
 

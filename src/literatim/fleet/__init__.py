@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from literatim import device as devices
 from literatim import hub
+from literatim.declare import build
 from literatim.errors import DeviceError, LiteratimError, OptionError
 from literatim.fleet.share import Share
 from literatim.fleet.worker import Place, Worker, start
-from literatim.options import HubOptions, LoadOptions, build
+from literatim.options import HubOptions, LoadOptions
 from literatim.pipeline.strategy import are_several, settled
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim import hub
+from literatim.declare import build
 from literatim.errors import ModelFormatError, OptionError
-from literatim.options import HubOptions, VerifyOptions, build
+from literatim.options import HubOptions, VerifyOptions
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
 from literatim.text.tokenizer import WhisperTokenizer
