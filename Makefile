@@ -2,13 +2,16 @@
 # make run | test | test-slow | hunt | lint | bench | bench-peers | clean
 #   PYTHON=python3.12     the interpreter .venv is made with
 #   TORCH_INDEX=URL       another build of torch, e.g. https://download.pytorch.org/whl/cpu for a small one
+#   JOBS=8                processes of tests at a time, each with one thread and up to 2 GB
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/installed
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -23,13 +26,13 @@ run: $(MARK)-core
 	@$(BIN)/literatim transcribe --model demo src/literatim/demo/recordings/meeting.flac
 
 test: $(MARK)-test
-	@$(BIN)/python -m pytest -m "not slow"
-	@LITERATIM_FAKE_NPU=1 $(BIN)/python -m pytest -m "not slow" tests/device
+	@$(PYTEST) -m "not slow"
+	@LITERATIM_FAKE_NPU=1 $(PYTEST) -m "not slow" tests/device
 
 # Exit code 5 says that no test is marked slow, which is no failure.
 test-slow: $(MARK)-test
-	@$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
-	@LITERATIM_FAKE_NPU=1 $(BIN)/python -m pytest -m slow tests/device || [ $$? -eq 5 ]
+	@$(PYTEST) -m slow || [ $$? -eq 5 ]
+	@LITERATIM_FAKE_NPU=1 $(PYTEST) -m slow tests/device || [ $$? -eq 5 ]
 
 # For hours: batches of random models, drafts and prompts, in search of one in which speculation changes anything.
 hunt: $(MARK)-test
