@@ -36,7 +36,7 @@ def sound(seconds: float, seed: int) -> Tensor:
 
 
 def transcribe(recognizer: Recognizer, samples: Tensor, **options: Any) -> tuple[Segment, ...]:
-    kept = {"no_speech_threshold": None, "temperature": 0.0, **options}
+    kept = {"no_speech_threshold": None, "temperature": 0.0, "cut_loops": False, **options}
     return recognizer.transcribe(samples.numpy(), language="en", **kept).segments
 
 

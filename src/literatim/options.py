@@ -188,6 +188,11 @@ class TranscribeOptions:
     compression_ratio_threshold: float | None = option(
         2.4, "text that repeats itself more than this is decoded again at the next temperature", minimum=0
     )
+    cut_loops: bool = option(
+        True,
+        "where a text ends in the same words over and over, keep them once and say so; it is no condition for the next "
+        "window then. False: openai/whisper's own text",
+    )
     clip_timestamps: float | tuple[float, ...] = option(
         (0.0,),
         "parts to transcribe: start, end, start, end, ... in seconds; the last end may be left out",

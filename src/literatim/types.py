@@ -34,6 +34,7 @@ class Segment:
     `start` and `end` are seconds of the recording; `seek` is the first mel frame (10 ms) of the window it
     was decoded in; `tokens` include the timestamp tokens; `avg_logprob` and `no_speech_prob` are those of
     the whole window, as openai/whisper reports them. `language` is the window's where each has its own.
+    `repeats` is how often its last words were said again, in a loop that was cut.
     """
 
     id: int
@@ -50,9 +51,10 @@ class Segment:
     speaker: str | None = None
     language: str | None = None
     language_probability: float | None = None
+    repeats: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The segment in openai/whisper's JSON schema, with words and speaker when known."""
+        """The segment in openai/whisper's JSON schema, with words, speaker and loops where there are any."""
         out: dict[str, Any] = {
             "id": self.id,
             "seek": self.seek,
@@ -69,6 +71,8 @@ class Segment:
             out["words"] = [word.to_dict() for word in self.words]
         if self.language is not None:
             out |= {"language": self.language, "language_probability": self.language_probability}
+        if self.repeats:
+            out["repeats"] = self.repeats
         return out if self.speaker is None else {**out, "speaker": self.speaker}
 
 

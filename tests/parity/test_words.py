@@ -192,7 +192,7 @@ def test_words_and_windows_are_openai_whispers(name: str, conditioned: bool, pai
     }
     kept |= {"condition_on_previous_text": conditioned, "word_timestamps": True, "language": "en"}
     theirs = openai_transcribe(model, samples, **kept)
-    ours = recognizer.transcribe(samples.numpy(), **kept).segments
+    ours = recognizer.transcribe(samples.numpy(), cut_loops=False, **kept).segments
     assert sum(len(segment.words or ()) for segment in ours) > 20
     assert len({segment.seek for segment in ours}) > 2
     check(ours, theirs, len(samples) / RATE)

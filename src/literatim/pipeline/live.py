@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from literatim.audio import mel
 from literatim.errors import AudioFormatError, OptionError
 from literatim.options import LiveOptions, TranscribeOptions
+from literatim.pipeline import loops
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.engine import Engine
 from literatim.types import LiveUpdate, Segment, Transcript
@@ -88,7 +89,7 @@ class Live:
         """All that is final."""
         language, probability = self._voice or (self._options.language or "", 1.0)
         text = "".join(segment.text for segment in self.segments)
-        warnings = () if self.segments else ("no speech was found",)
+        warnings = tuple(loops.remarks(self.segments)) if self.segments else ("no speech was found",)
         return Transcript(text, language, probability, self.seconds, tuple(self.segments), warnings=warnings)
 
     def listen(self, chunks: Iterable[Any]) -> Iterator[LiveUpdate]:

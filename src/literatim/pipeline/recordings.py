@@ -17,6 +17,7 @@ from literatim.audio.silero import Silero, detector
 from literatim.audio.vad import Limits
 from literatim.errors import LiteratimError
 from literatim.options import AudioOptions, TranscribeOptions, VadOptions
+from literatim.pipeline import loops
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.transcribe import Progress, Track, Voice, begin
 from literatim.types import Segment, Speculation, Transcript, Word
@@ -118,6 +119,7 @@ class Pending:
             if len({language for language in languages if language}) > 1:
                 found = ", ".join(f"{at}: {language}" for at, language in enumerate(languages))
                 warnings.append(f"the channels are in different languages ({found})")
+        warnings += loops.remarks(segments)
         warnings += dict.fromkeys(remark for channel in channels for remark in channel.remarks)
         figures = [channel.speculation for channel in channels if channel.speculation is not None]
         if not segments:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from literatim.decode.beam import Beam
 from literatim.decode.noise import Noise
 from literatim.decode.rows import Decoded, Request, Row
 from literatim.options import TranscribeOptions
-from literatim.pipeline import prompts
+from literatim.pipeline import loops, prompts
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import several
 from literatim.pipeline.safeguards import compression_ratio, is_silent, needs_fallback
@@ -90,7 +90,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Progress:
-    """One window more: what it added, whether the track is finished, and all that was said, told or not."""
+    """One window more: what it added, whether the track is finished, and all that was said, told or not.
+
+    Of a loop that was cut `tokens` are those that are left.
+    """
 
     track: Track
     segments: tuple[Segment, ...]
@@ -135,6 +138,8 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
             track = attempt.track
             segments = _take(engine, slot, attempt, said, options)
             tokens = () if is_silent(said.result, options) else said.result.tokens
+            if any(segment.repeats for segment in segments):
+                tokens = tuple(chain.from_iterable(segment.tokens for segment in segments))
             yield Progress(track, segments, track.walk.window is None, tokens)
             following = track if track.walk.window is not None else next(waiting, None)
             if following is not None:
@@ -263,7 +268,8 @@ def _take(engine: Engine, slot: int, attempt: Attempt, said: Said, options: Tran
     stamps, align = (tokenizer.timestamp_begin, tokenizer.timestamp_end), None
     if options.word_timestamps:
         align = partial(add_words, engine, slot, window, language=track.spoken, options=options)
-    pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align, result.temperature)
+    cut = partial(loops.cut, is_text=tokenizer.is_text) if options.cut_loops else None
+    pieces = track.walk.accept(result.tokens, stamps[0], tokenizer.decode, stamps[1], align, result.temperature, cut)
     if options.word_timestamps:
         first = window.seek * mel.HOP_LENGTH
         pieces = trimmed(pieces, window, track.samples[first : first + window.frames * mel.HOP_LENGTH])
@@ -283,6 +289,7 @@ def _take(engine: Engine, slot: int, attempt: Attempt, said: Said, options: Tran
             language=None if track.window_language is None else track.window_language[0],
             language_probability=None if track.window_language is None else track.window_language[1],
             words=None if piece.words is None else tuple(_within(word, duration) for word in piece.words),
+            repeats=piece.repeats,
         )
         for offset, piece in enumerate(pieces)
     )

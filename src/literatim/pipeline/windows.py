@@ -13,6 +13,7 @@ from literatim.types import Word
 
 FRAME_SECONDS = 0.01
 FRAMES_PER_STEP = 2
+SAME = 3  # windows with the same text in a row are a loop
 
 TextOf = Callable[[Sequence[int]], str]
 
@@ -26,7 +27,11 @@ class Piece:
     tokens: tuple[int, ...]
     text: str = ""
     words: tuple[Word, ...] | None = None
+    repeats: int = 0  # of its last words, which were cut
 
+
+Cut = Callable[[Sequence[Piece]], list[Piece]]
+"""Takes the repeats of a loop out of a window's pieces."""
 
 Align = Callable[[Sequence[Piece], float], list[Piece]]
 """Gives pieces their words, from those and the end of the last word before them, in seconds."""
@@ -107,6 +112,8 @@ class Walk:
         self._previous: list[int] = list(initial_prompt)
         self._forgotten = 0
         self._spoken = 0.0  # end of the last word, in seconds
+        self._last_text: list[str] = []  # of the window before
+        self._times = 0  # that it came in a row
 
     @property
     def seek(self) -> int:
@@ -152,20 +159,26 @@ class Walk:
         timestamp_end: int | None = None,
         align: Align | None = None,
         temperature: float = 0.0,
+        cut: Cut | None = None,
     ) -> list[Piece]:
         """Take a window's tokens: its segments that hold text, and on to the next window.
 
-        With words, the next one begins where the last word ends, unless all of this one is done.
+        With words, the next one begins where the last word ends, unless all of this one is done. With `cut`, a loop
+        takes nothing from how far the next one is, and is no condition for it; nor is what `SAME` windows in a row
+        have said.
         """
         window = self.window
         assert window is not None
         pieces, advance = split(tokens, window, timestamp_begin, timestamp_end)
+        pieces = pieces if cut is None else cut(pieces)
+        looped = any(piece.repeats for piece in pieces)
         if align is not None:
             pieces = align(pieces, self._spoken)
             ends = [word.end for piece in pieces for word in piece.words or ()]
             self._spoken = ends[-1] if ends else self._spoken
-            if ends and not ends_single(tokens, timestamp_begin, timestamp_end):
-                advance = max(0, round(ends[-1] / FRAME_SECONDS) - window.seek)
+            last = round(ends[-1] / FRAME_SECONDS) - window.seek if ends else 0
+            if last > 0 and not looped and not ends_single(tokens, timestamp_begin, timestamp_end):
+                advance = last
         # a closing timestamp at the window's very start would never move on
         self._go(advance or window.frames)
         heard = []
@@ -174,6 +187,13 @@ class Walk:
             if piece.start < piece.end and text.strip():
                 heard.append(replace(piece, text=text))
                 self._previous += piece.tokens
-        if not self._conditioned or temperature > self._reset_above:
+        stuck = looped or (cut is not None and self._again([piece.text for piece in heard]) >= SAME)
+        if not self._conditioned or temperature > self._reset_above or stuck:
             self._forgotten = len(self._previous)
         return heard
+
+    def _again(self, text: list[str]) -> int:
+        """How many windows in a row had this text, the last one among them."""
+        self._times = self._times + 1 if text and text == self._last_text else bool(text)
+        self._last_text = text
+        return self._times
