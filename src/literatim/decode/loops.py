@@ -15,7 +15,7 @@ LENGTH = 20  # and so many tokens must that be in all
 
 @dataclass(frozen=True)
 class Loop:
-    """A text that from token `start` on says the same `length` tokens again and again, the last time perhaps in part."""
+    """A text that from token `start` on says the same `length` tokens on and on, the last time perhaps in part."""
 
     start: int
     length: int
