@@ -95,3 +95,22 @@ def test_what_cannot_be_run_says_what_to_do(
     assert ended.value.code == 2
     assert said in shown.err
     assert not shown.out
+
+
+def test_without_transformers_nothing_is_computed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(*_: object) -> None:
+        raise AssertionError("the reference was made first")
+
+    monkeypatch.setattr("literatim.verify.reference.make", made)
+    monkeypatch.setattr("literatim.verify.independent.find_spec", lambda _: None)
+    asked = ["literatim", "verify", "demo", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", asked)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "pip install 'literatim[verify]', or leave it out with --against self" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*asked, "--against", "self"])
+    with pytest.raises(AssertionError, match="the reference was made first"):
+        main()

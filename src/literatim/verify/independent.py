@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ FRAMES = 128  # encoder steps of a block that are kept, evenly spread
 # what a block adds to the residual stream, and what it reads, in our names
 PARTS = ("attention.norm", "attention.out", "cross.norm", "cross.q", "cross.out", "mlp.norm", "mlp.fc2")
 ENDS = ("encoder.norm", "decoder.logits")  # kept in whole: the encoder's states, and the logits
-_FAILED = 1  # exit status of a child that says what went wrong
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,15 @@ def ask(folder: Path, clips: Sequence[Clip], timestamps: bool, vocabulary: int, 
     return Answer(dtype, tuple(tuple(row) for row in about.pop("tokens")), truth, floor, about)
 
 
+def required() -> None:
+    """DependencyError where transformers is not installed, which this process must not import."""
+    if find_spec("transformers") is None:
+        raise DependencyError(
+            "comparing with the independent implementation needs transformers; install it with: "
+            "pip install 'literatim[verify]', or leave it out with --against self"
+        )
+
+
 def environment() -> dict[str, str]:
     """Variables for a process that must not load an accelerator's backend, nor use the network."""
     kept = {name: value for name, value in os.environ.items() if name != "TORCH_TRANSFER_TO_NPU"}
@@ -109,11 +118,6 @@ def _run(place: Path) -> None:
     if done.returncode == 0:
         return
     last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    if done.returncode == _FAILED and "No module named 'transformers" in last:
-        raise DependencyError(
-            "comparing with the independent implementation needs transformers; install it with: "
-            "pip install 'literatim[verify]', or leave it out with --against self"
-        )
     raise LiteratimError(
         f"transformers could not run the model (exit status {done.returncode}): {last}; "
         "run it by itself, or leave it out with --against self"

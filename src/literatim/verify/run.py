@@ -76,6 +76,8 @@ def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **opti
     if how.strict_device:
         devices.forbid_fallbacks()
     device = devices.pick(how.device)
+    if _independent(how, device):
+        independent.required()
     prepared = prepare(model, device, how, audio, where)
     if how.save_golden is not None:
         prepared.golden.save(Path(how.save_golden))
@@ -119,6 +121,11 @@ def _subject(
     if device == CPU and dtype == "float16" and how.save_golden is None:
         raise OptionError("on a CPU float16 is computed in float32; verify --dtype float32 or bfloat16 there")
     return name, folder, dtype
+
+
+def _independent(how: VerifyOptions, device: torch.device) -> bool:
+    """Whether transformers is to be compared with."""
+    return how.against == "transformers" or (how.against == "auto" and device == CPU)
 
 
 def prepare(
@@ -174,7 +181,7 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         environment = fingerprint(str(device), [dtype], _PACKAGES, prepared.folder)
     whole = [_whole(golden, through, expectation.floor, tokens)]
     apart = None
-    if how.against == "transformers" or (how.against == "auto" and device == CPU):
+    if _independent(how, device):
         other, apart = _independently(prepared)
         whole.append(other)
     places = verdict.modules(own.calls, through.calls, expectation)
