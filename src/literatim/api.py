@@ -216,6 +216,8 @@ class Recognizer:
         if unheard:
             raise OptionError(f"{', '.join(unheard)}: for recordings; a stream is one channel at 16 kHz")
         job = self._job({name: value for name, value in options.items() if name not in names})
+        if job.text.strategy == "chunked":
+            raise OptionError("chunks are cut from recordings; a stream has windows that grow: leave chunked out")
         return Live(self._engine, self._run, job.text, how)
 
     def _job(self, options: dict[str, Any], *, several: bool = False) -> Job:

@@ -33,7 +33,7 @@ def build(kind: type[Options], values: dict[str, Any]) -> Options:
     if unknown:
         raise OptionError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
     for name, value in values.items():
-        if isinstance(known[name].default, tuple) and isinstance(value, (list, tuple)):
+        if "tuple" in str(known[name].type) and isinstance(value, (list, tuple)):
             if not value:
                 raise OptionError(f"{name} is empty; give one value at least")
             values = {**values, name: tuple(value)}

@@ -15,7 +15,7 @@ TASKS = ("transcribe", "translate")
 OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
-STRATEGIES = ("auto", "sequential", "batched")
+STRATEGIES = ("auto", "sequential", "chunked", "batched")
 GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -169,15 +169,26 @@ class TranscribeOptions:
     prefix: str | None = option(None, "how the text of the first window begins; it is no part of the result")
     strategy: str = option(
         "auto",
-        "sequential: window by window, as openai/whisper; batched: cut where nobody speaks, many pieces of one or many "
-        "recordings side by side; auto: batched for several recordings or with batch_size, else sequential",
+        "sequential: window by window, as openai/whisper; chunked: cut by the clock, as transformers' pipeline; "
+        "batched: cut where nobody speaks, many pieces of one or many recordings side by side; auto: chunked with "
+        "chunk_length_s, batched for several recordings or with batch_size, else sequential",
         choices=STRATEGIES,
+    )
+    chunk_length_s: float | None = option(
+        None, "of strategy chunked: seconds of a chunk (default: the model's window)", minimum=0.1, maximum=3600
+    )
+    stride_length_s: float | tuple[float, ...] | None = option(
+        None,
+        "of strategy chunked: seconds that a chunk shares with the one before and with the one after it; two numbers "
+        "where they differ (default: a sixth of the chunk)",
+        minimum=0,
+        maximum=3600,
     )
     vad_filter: bool | None = option(
         None, "find speech first and leave out what is none (default: in strategy batched)"
     )
     condition_on_previous_text: bool | None = option(
-        None, "give each window the text of the ones before it (default: in strategy sequential; batched cannot)"
+        None, "give each window the text of the ones before it (default: in strategy sequential; the others cannot)"
     )
     without_timestamps: bool = option(False, "decode text only; each window becomes one segment")
     max_initial_timestamp: float = option(1.0, "latest start of a window's first segment, in seconds", minimum=0)
@@ -256,7 +267,7 @@ class TranscribeOptions:
             raise OptionError("patience is of beam search; give a beam_size above 1")
         if self.carry_initial_prompt and not self.initial_prompt:
             raise OptionError("carry_initial_prompt needs an initial_prompt")
-        cut = self.strategy == "batched" or bool(self.vad_filter)
+        cut = self.strategy in {"chunked", "batched"} or bool(self.vad_filter)
         for name, given in (("clip_timestamps", self.clip_points != (0.0,)), ("prefix", bool(self.prefix))):
             if cut and given:
                 raise OptionError(f"{name} is of the whole recording; give strategy sequential, without vad_filter")
@@ -265,6 +276,12 @@ class TranscribeOptions:
     def clip_points(self) -> tuple[float, ...]:
         """Starts and ends, by turns."""
         return self.clip_timestamps if isinstance(self.clip_timestamps, tuple) else (self.clip_timestamps,)
+
+    @property
+    def strides(self) -> tuple[float, ...] | None:
+        """What a chunk shares with its neighbours, one number or two; None: what is usual."""
+        given = self.stride_length_s
+        return (given,) if isinstance(given, (int, float)) else given
 
     @property
     def temperatures(self) -> tuple[float, ...]:

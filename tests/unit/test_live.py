@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from literatim import Recognizer, demo, load
 from literatim.audio.decode import decode
+from literatim.decode.rows import Decoded
 from literatim.errors import AudioFormatError, OptionError
 from literatim.options import LiveOptions, TranscribeOptions
 from literatim.pipeline.live import Live
-from literatim.pipeline.transcribe import Progress, Track
+from literatim.pipeline.transcribe import Progress, Said, Track
 from literatim.types import LiveUpdate, Segment
 from whisper_builders import random_whisper_folder
 
@@ -168,7 +169,8 @@ class Script:
             for number, (text, start, end) in enumerate(said)
         )
         text = "".join(segment.text for segment in segments) + tail
-        yield Progress(track, segments, False, tuple(self._engine.tokenizer.encode(text)))
+        tokens = tuple(self._engine.tokenizer.encode(text))
+        yield Progress(track, segments, False, Said(Decoded(tokens, 0.0, 0.0), 1.0), tokens)
 
     def hear(self, seconds: float) -> LiveUpdate | None:
         updates = list(self.live.feed(np.zeros(round(seconds * RATE), np.float32)))

@@ -209,3 +209,14 @@ def test_the_result_says_so(strategy: str, stuck: Recognizer) -> None:
     first, other = looped[0], next(item for item in whole.segments if item.seek == looped[0].seek)
     assert other.tokens[: len(first.tokens)] == first.tokens
     assert len(other.tokens) > len(first.tokens) + 15
+
+
+def test_the_result_of_chunks_says_so(stuck: Recognizer) -> None:
+    """Of each window of a chunk the loop is cut before the chunks are put together."""
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, 5 * RATE).astype(np.float32)
+    asked: dict[str, Any] = {"language": "en", "no_speech_threshold": None, "temperature": 0.0}
+    asked |= {"without_timestamps": True, "strategy": "chunked", "stride_length_s": 0.0}
+    (found,), (whole,) = (stuck.transcribe(samples, cut_loops=on, **asked).segments for on in (True, False))
+    assert found.repeats > 0 == whole.repeats
+    assert len(found.tokens) < len(whole.tokens) - found.repeats
+    assert f"({found.repeats} repeats)" in stuck.transcribe(samples, **asked).warnings[0]

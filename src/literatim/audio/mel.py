@@ -74,6 +74,15 @@ def frames_of(samples: torch.Tensor, start: int, count: int, n_mels: int) -> tor
     return log_power(torch.nn.functional.pad(part, (0, last - first - len(part))), n_mels)
 
 
+def padded(samples: torch.Tensor, length: int) -> torch.Tensor:
+    """Samples (n,), n <= length, as transformers' extractor has a window of so many: (length + 200,).
+
+    Silence follows them, and what stands at the window's end is mirrored there.
+    """
+    window = torch.nn.functional.pad(samples, (0, length - len(samples)))
+    return torch.cat([window, window[-N_FFT // 2 - 1 : -1].flip(0)])
+
+
 def maximum(samples: torch.Tensor, n_mels: int, block: int = 6000) -> float:
     """The largest `log_power` of a whole recording (S,), a minute at a time so that memory stays flat."""
     total = -(-(len(samples) + N_FFT // 2) // HOP_LENGTH)  # frames that reach over the end hear it as well

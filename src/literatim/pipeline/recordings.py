@@ -14,10 +14,11 @@ from literatim.audio.chunks import Chunk, Cutter, Timeline
 from literatim.audio.decode import Stream, decode
 from literatim.audio.mel import SAMPLE_RATE
 from literatim.audio.silero import Silero, detector
+from literatim.audio.strides import Overlapping, Strider, Strides
 from literatim.audio.vad import Limits
 from literatim.errors import LiteratimError
 from literatim.options import AudioOptions, TranscribeOptions, VadOptions
-from literatim.pipeline import loops
+from literatim.pipeline import chunked, loops
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.transcribe import Progress, Track, Voice, begin
 from literatim.types import Segment, Speculation, Transcript, Word
@@ -45,6 +46,7 @@ class Channel:
     remarks: tuple[str, ...] = ()
     reached: float = 0.0  # seconds up to which all parts are decoded
     parts: int = 0  # begun or waiting so far
+    stitcher: chunked.Stitcher | None = None  # where its parts overlap
     _next: int = 0
     _waiting: dict[int, list[Segment]] = field(default_factory=dict)
     _ended: dict[int, float] = field(default_factory=dict)
@@ -57,7 +59,11 @@ class Channel:
     def take(self, progress: Progress) -> list[Segment]:
         """A window more; the segments that have no part before them any more, in order."""
         track = progress.track
-        self._waiting.setdefault(track.number, []).extend(_moved(item, track) for item in progress.segments)
+        if self.stitcher is None:
+            told = [_moved(item, track) for item in progress.segments]
+        else:
+            told = self.stitcher.take(progress)
+        self._waiting.setdefault(track.number, []).extend(told)
         if progress.finished:
             self.remarks = (*self.remarks, *track.remarks)
             self._ended[track.number] = track.seconds(track.duration, closing=True)
@@ -150,6 +156,9 @@ class Recordings:
         self._errors: list[tuple[int, LiteratimError]] = []
         self._ended = 0
         self._longest = engine.config.window_frames * SAMPLE_RATE // 100
+        self._strides: Strides | None = None
+        if job.text.strategy == "chunked":
+            self._strides = Strides.of(job.text.chunk_length_s, job.text.strides, self._longest)
         self._network: Silero | None = detector() if job.text.vad_filter else None
 
     @property
@@ -212,11 +221,11 @@ class Recordings:
 
     def _chunks(self, pending: Pending, audio: Any, rate: float | None) -> Iterator[Track]:
         """A track for each chunk, as the recording is decoded: no more of it is held than that."""
-        stream, cutters = Stream(audio, sampling_rate=rate, options=self._job.audio), list[Cutter]()
+        stream, cutters = Stream(audio, sampling_rate=rate, options=self._job.audio), list[Cutter | Strider]()
         for block in stream:
             if not cutters:
                 pending.open(stream.channels, self._language)
-                cutters = [self._cutter(self._longest) for _ in stream.channels]
+                cutters = [self._parted(channel) for channel in pending.channels]
             pending.seconds = max(stream.seconds, stream.stated)
             for at, samples in enumerate(block):
                 for chunk in cutters[at].push(torch.from_numpy(samples.copy())):
@@ -226,15 +235,33 @@ class Recordings:
             for chunk in cutter.finish():
                 yield self._chunk(pending, at, chunk)
 
-    def _chunk(self, pending: Pending, channel: int, chunk: Chunk) -> Track:
-        return self._track(pending, channel, chunk.samples, chunk.timeline)
+    def _chunk(self, pending: Pending, channel: int, chunk: Chunk | Overlapping) -> Track:
+        if isinstance(chunk, Chunk):
+            return self._track(pending, channel, chunk.samples, chunk.timeline)
+        found = pending.channels[channel]
+        assert found.stitcher is not None
+        found.stitcher.expect(chunk)
+        return self._counted(
+            chunked.begin(self._engine, pending.index, channel, chunk, self._job.text, found.voice), found
+        )
 
     def _track(self, pending: Pending, channel: int, samples: Tensor, timeline: Timeline | None) -> Track:
         found = pending.channels[channel]
         track = begin(self._engine, pending.index, channel, samples, self._job.text, found.voice)
-        track.number, track.timeline = found.parts, timeline
-        found.parts += 1
+        track.timeline = timeline
+        return self._counted(track, found)
+
+    def _counted(self, track: Track, channel: Channel) -> Track:
+        track.number = channel.parts
+        channel.parts += 1
         return track
+
+    def _parted(self, channel: Channel) -> Cutter | Strider:
+        """What makes chunks of a channel."""
+        if self._strides is None:
+            return self._cutter(self._longest)
+        channel.stitcher = chunked.Stitcher(self._engine)
+        return Strider(self._strides)
 
     def _cutter(self, longest: int | None) -> Cutter:
         limits = Limits.of(self._job.vad, longest)

@@ -9,18 +9,21 @@ from typing import Any
 from literatim.errors import OptionError
 from literatim.options import TranscribeOptions
 
-
-def chosen(strategy: str, batch_size: int | None, conditioned: bool | None, several: bool) -> str:
-    """What a strategy comes to, where `several` recordings are given or one."""
-    if strategy != "auto":
-        return strategy
-    return "batched" if (several or batch_size is not None) and not conditioned else "sequential"
+CHUNKED = ("chunk_length_s", "stride_length_s")
+_SIDE_BY_SIDE = "the windows of strategy {} are decoded side by side, so that none can be given the text before it"
+_CANNOT = {  # what, and why
+    "batched": {"condition_on_previous_text": _SIDE_BY_SIDE.format("batched")},
+    "chunked": {
+        "condition_on_previous_text": _SIDE_BY_SIDE.format("chunked"),
+        "vad_filter": "strategy chunked cuts by the clock, whether somebody speaks or not",
+        "word_timestamps": "strategy chunked puts texts together where they overlap, and words have no times there",
+    },
+}
 
 
 def settled(options: Mapping[str, Any], several: bool) -> dict[str, Any]:
     """Keyword arguments of `transcribe_many` in which the strategy is chosen: it must not change on the way."""
-    batch_size, conditioned = options.get("batch_size"), options.get("condition_on_previous_text")
-    return {**options, "strategy": chosen(options.get("strategy", "auto"), batch_size, conditioned, several)}
+    return {**options, "strategy": _chosen(options, several)}
 
 
 def resolved(options: TranscribeOptions, several: bool) -> TranscribeOptions:
@@ -28,19 +31,31 @@ def resolved(options: TranscribeOptions, several: bool) -> TranscribeOptions:
 
     Raises OptionError for what the strategy cannot do.
     """
-    conditioned = options.condition_on_previous_text
-    strategy = chosen(options.strategy, options.batch_size, conditioned, several)
-    if strategy == "batched" and conditioned:
-        raise OptionError(
-            "the windows of strategy batched are decoded side by side, so that none can be given the text before it; "
-            "leave condition_on_previous_text out, or choose strategy sequential"
-        )
+    strategy = _chosen(vars(options), several)
+    for name, why in _CANNOT.get(strategy, {}).items():
+        if getattr(options, name):
+            raise OptionError(f"{why}; leave {name} out, or choose strategy sequential")
+    for name in CHUNKED:
+        if strategy != "chunked" and getattr(options, name) is not None:
+            raise OptionError(f"{name} is of strategy chunked, not of {strategy}; leave one of the two out")
+    conditioned, filtered = options.condition_on_previous_text, options.vad_filter
     return replace(
         options,
         strategy=strategy,
         condition_on_previous_text=strategy == "sequential" if conditioned is None else conditioned,
-        vad_filter=strategy == "batched" if options.vad_filter is None else options.vad_filter,
+        vad_filter=strategy == "batched" if filtered is None else filtered,
     )
+
+
+def _chosen(options: Mapping[str, Any], several: bool) -> str:
+    """What a strategy comes to, where `several` recordings are given or one."""
+    strategy: str = options.get("strategy", "auto")
+    if strategy != "auto":
+        return strategy
+    if any(options.get(name) is not None for name in CHUNKED):
+        return "chunked"
+    together = several or options.get("batch_size") is not None
+    return "batched" if together and not options.get("condition_on_previous_text") else "sequential"
 
 
 def are_several(audios: Any) -> bool:

@@ -88,19 +88,6 @@ class Track:
             self.speculation = result.speculation if self.speculation is None else self.speculation + result.speculation
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One window more: what it added, whether the track is finished, and all that was said, told or not.
-
-    Of a loop that was cut `tokens` are those that are left.
-    """
-
-    track: Track
-    segments: tuple[Segment, ...]
-    finished: bool
-    tokens: tuple[int, ...] = ()  # none where it was taken for silence
-
-
 def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions, voice: Voice) -> Track:
     """A track at its first frame."""
     frames, config = len(samples) // mel.HOP_LENGTH, engine.config
@@ -140,7 +127,7 @@ def _run(engine: Engine, waiting: Iterator[Track], options: TranscribeOptions) -
             tokens = () if is_silent(said.result, options) else said.result.tokens
             if any(segment.repeats for segment in segments):
                 tokens = tuple(chain.from_iterable(segment.tokens for segment in segments))
-            yield Progress(track, segments, track.walk.window is None, tokens)
+            yield Progress(track, segments, track.walk.window is None, said, tokens)
             following = track if track.walk.window is not None else next(waiting, None)
             if following is not None:
                 work.begin([following], slot)
@@ -162,6 +149,20 @@ class Said:
 
     result: Decoded
     ratio: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One window more: what it added, whether the track is finished, and all that was said, told or not.
+
+    Of a loop that was cut `tokens` are those that are left.
+    """
+
+    track: Track
+    segments: tuple[Segment, ...]
+    finished: bool
+    said: Said
+    tokens: tuple[int, ...]  # none where it was taken for silence
 
 
 class _Work:
@@ -230,13 +231,20 @@ class _Work:
 
     def _find_languages(self, tracks: list[Track], start: int) -> None:
         options = self._options
-        if not options.multilingual and all(track.language is not None for track in tracks):
+        if all(self._knows_language(track) for track in tracks):
             return
         found = self._engine.languages(len(tracks), start, several(options.languages))
         for track, (language, probability) in zip(tracks, found, strict=True):
-            track.window_language = (language, probability) if options.multilingual else None
+            if options.multilingual and not self._knows_language(track):
+                track.window_language = (language, probability)
             if track.language is None:
                 track.voice.language, track.voice.probability = language, probability
+
+    def _knows_language(self, track: Track) -> bool:
+        """Whether that of the next window; the windows of a chunk are in one language."""
+        if not self._options.multilingual:
+            return track.language is not None
+        return self._options.strategy == "chunked" and track.window_language is not None
 
     def _prompt(self, track: Track) -> list[int]:
         engine = self._engine

@@ -85,6 +85,16 @@ def ends_single(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int 
     return stamps == [False, True]
 
 
+def settled(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int) -> Sequence[int]:
+    """The tokens of a window without those that the next one says again, as transformers keeps them.
+
+    The timestamp at which the next window begins is the last of them.
+    """
+    stamps = [timestamp_begin <= token < timestamp_end for token in tokens]
+    cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
+    return tokens if not cuts or ends_single(tokens, timestamp_begin, timestamp_end) else tokens[: cuts[-1] + 1]
+
+
 class Walk:
     """One recording's way: the next window, the prompt it is given, and where it goes on."""
 
