@@ -242,6 +242,12 @@ class TranscribeOptions:
     )
     seed: int = option(0, "of the sampling; the same seed gives the same words, in any batch, with any assistant")
     word_timestamps: bool = option(False, "give each word its times and its probability")
+    hallucination_silence_threshold: float | None = option(
+        None,
+        "words that may be hallucinated (unlikely, far too short or long) with so many seconds of silence beside them "
+        "are left out, and the silence is skipped; needs word_timestamps",
+        minimum=0,
+    )
     prepend_punctuations: str = option(
         "\"'“¿([{-", "marks that are joined to the word after them, where words have times"
     )
@@ -267,6 +273,8 @@ class TranscribeOptions:
             raise OptionError("patience is of beam search; give a beam_size above 1")
         if self.carry_initial_prompt and not self.initial_prompt:
             raise OptionError("carry_initial_prompt needs an initial_prompt")
+        if self.hallucination_silence_threshold is not None and not self.word_timestamps:
+            raise OptionError("hallucination_silence_threshold is about words; give word_timestamps True as well")
         cut = self.strategy in {"chunked", "batched"} or bool(self.vad_filter)
         for name, given in (("clip_timestamps", self.clip_points != (0.0,)), ("prefix", bool(self.prefix))):
             if cut and given:

@@ -69,6 +69,7 @@ def test_parts_of_a_recording(clips: str, openai_pairs: OpenaiPairs) -> None:
         ({"best_of": 0}, "best_of"),
         ({"length_penalty": 1.5}, "length_penalty"),
         ({"temperature": (0.0, 11.0)}, "temperature"),
+        ({"hallucination_silence_threshold": 2.0}, "give word_timestamps True"),
         ({"temperature": ()}, "temperature is empty"),
         ({"temperature": "warm"}, "temperature must be a number"),
     ],

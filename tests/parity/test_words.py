@@ -178,6 +178,20 @@ def check(ours: tuple[Segment, ...], theirs: list[dict[str, Any]], duration: flo
         assert [word.probability for word in segment.words] == pytest.approx(expected, abs=1e-5, rel=1e-3)
 
 
+@pytest.mark.slow
+def test_hallucinated_words_are_openai_whispers(pairs: Pairs) -> None:
+    """All words of a random network are unlikely: silence is skipped up to each, and most are left out."""
+    recognizer, model = pairs["named heads"]
+    samples = sound(45.03, 8)
+    kept: dict[str, Any] = {"no_speech_threshold": None, "temperature": 0.0, "logprob_threshold": None}
+    kept |= {"suppress_tokens": SPOKEN, "word_timestamps": True, "language": "en"}
+    kept |= {"condition_on_previous_text": False, "hallucination_silence_threshold": 0.5}
+    theirs = openai_transcribe(model, samples, **kept)
+    ours = recognizer.transcribe(samples.numpy(), cut_loops=False, **kept).segments
+    assert sum(len(segment.words or ()) for segment in ours) > 10
+    check(ours, theirs, len(samples) / RATE)
+
+
 @pytest.mark.parametrize("conditioned", [False, True])
 @pytest.mark.parametrize("name", SHAPES)
 def test_words_and_windows_are_openai_whispers(name: str, conditioned: bool, pairs: Pairs) -> None:

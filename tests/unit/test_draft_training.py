@@ -23,7 +23,7 @@ from literatim.decode.pace import Pace
 from literatim.errors import AudioNotFound, OptionError
 from literatim.models.draft import load_draft
 from literatim.options import TranscribeOptions
-from literatim.pipeline.windows import Window, split
+from literatim.pipeline.pieces import Window, split
 from literatim.train import acceptance, draft
 from literatim.train.acceptance import Clip, Judged, Rounds
 from literatim.train.draft import Plan, train_draft

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from literatim.api import Recognizer, load
 from literatim.decode.loops import LENGTH, TIMES, Loop, find
 from literatim.pipeline import loops
-from literatim.pipeline.windows import Piece, Walk, Window, split
+from literatim.pipeline.pieces import Piece, Window, split
+from literatim.pipeline.windows import Walk
 from literatim.types import Word
 from whisper_builders import random_whisper_folder, rewrite
 

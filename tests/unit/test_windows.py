@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from literatim.pipeline.windows import Piece, Walk, Window, split
+from literatim.pipeline.pieces import Piece, Window, split
+from literatim.pipeline.windows import Walk
 
 BEGIN = 100  # the id of <|0.00|>; ids below are text
 WINDOW = 200  # mel frames: 100 steps of 20 ms

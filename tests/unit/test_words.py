@@ -19,7 +19,7 @@ from literatim.models.config import WhisperConfig
 from literatim.models.follow import alignment_heads
 from literatim.models.native import unpacked
 from literatim.native import library
-from literatim.pipeline.windows import Piece, Window
+from literatim.pipeline.pieces import Piece, Window
 from literatim.pipeline.words import trimmed
 from literatim.types import Word
 from whisper_builders import edit, random_whisper_folder

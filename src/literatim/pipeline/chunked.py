@@ -11,8 +11,8 @@ from literatim.decode.stitch import Chunk, Seam, Stretch
 from literatim.options import TranscribeOptions
 from literatim.pipeline import prompts
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.pieces import settled
 from literatim.pipeline.transcribe import Progress, Said, Track, Voice
-from literatim.pipeline.windows import settled
 from literatim.types import Segment
 
 

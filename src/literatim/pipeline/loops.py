@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from literatim.decode import loops
-from literatim.pipeline.windows import Piece
+from literatim.pipeline.pieces import Piece
 from literatim.types import Segment
 
 

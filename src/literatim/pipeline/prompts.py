@@ -27,6 +27,7 @@ def walk(
         options.prompt_reset_on_temperature,
         carried=carried,
         clips=clips(options, frames),
+        silence=options.hallucination_silence_threshold,
     )
 
 

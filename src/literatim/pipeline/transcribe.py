@@ -19,8 +19,9 @@ from literatim.options import TranscribeOptions
 from literatim.pipeline import loops, prompts
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import several
+from literatim.pipeline.pieces import Window
 from literatim.pipeline.safeguards import compression_ratio, is_silent, needs_fallback
-from literatim.pipeline.windows import Walk, Window
+from literatim.pipeline.windows import Walk
 from literatim.pipeline.words import add_words, trimmed
 from literatim.types import Segment, Speculation, Word
 

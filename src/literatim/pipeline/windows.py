@@ -1,98 +1,24 @@
 """How a recording is walked through window by window: a state machine without a model.
 
-The seek rules are those of openai/whisper's `transcribe.py`. Frames are mel frames of 10 ms; timestamp tokens count
-steps of 20 ms from the window's start.
+The seek rules are those of openai/whisper's `transcribe.py`, in mel frames of 10 ms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from literatim.types import Word
+from literatim.pipeline import hallucinations
+from literatim.pipeline.pieces import FRAMES_PER_SECOND, Piece, Window, end_of, ends_single, split
 
-FRAME_SECONDS = 0.01
-FRAMES_PER_STEP = 2
 SAME = 3  # windows with the same text in a row are a loop
 
 TextOf = Callable[[Sequence[int]], str]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A segment of one window: times in seconds of the recording, tokens with their timestamps, text."""
-
-    start: float
-    end: float
-    tokens: tuple[int, ...]
-    text: str = ""
-    words: tuple[Word, ...] | None = None
-    repeats: int = 0  # of its last words, which were cut
-
-
 Cut = Callable[[Sequence[Piece]], list[Piece]]
 """Takes the repeats of a loop out of a window's pieces."""
 
 Align = Callable[[Sequence[Piece], float], list[Piece]]
 """Gives pieces their words, from those and the end of the last word before them, in seconds."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """`frames` mel frames of the recording from frame `seek`."""
-
-    seek: int
-    frames: int
-
-
-def split(
-    tokens: Sequence[int], window: Window, timestamp_begin: int, timestamp_end: int | None = None
-) -> tuple[list[Piece], int]:
-    """The segments that `tokens` of a window describe, and how many frames to go on by.
-
-    Two timestamps in a row part two segments. When the last token is a lone timestamp, speech ends there and the
-    whole window is done; otherwise the next window starts where the last complete segment ended. Ids from
-    `timestamp_end` on were added to the vocabulary later and are words.
-    """
-    stamps = [timestamp_begin <= token and (timestamp_end is None or token < timestamp_end) for token in tokens]
-    single_ending = ends_single(tokens, timestamp_begin, timestamp_end)
-    cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
-    begin = window.seek * FRAME_SECONDS
-    if not cuts:
-        times = [token for token, stamp in zip(tokens, stamps, strict=True) if stamp]
-        # one closing timestamp other than the window's start tells where the only segment ends
-        has_end = bool(times) and times[-1] != timestamp_begin
-        last = times[-1] - timestamp_begin if has_end else None
-        end = begin + (window.frames * FRAME_SECONDS if last is None else last * FRAMES_PER_STEP * FRAME_SECONDS)
-        return [Piece(begin, end, tuple(tokens))], window.frames
-    if single_ending:
-        cuts.append(len(tokens))
-    pieces, first = [], 0
-    for cut in cuts:
-        part = tuple(tokens[first:cut])
-        opening, closing = (part[0] - timestamp_begin), (part[-1] - timestamp_begin)
-        step = FRAMES_PER_STEP * FRAME_SECONDS
-        pieces.append(Piece(begin + opening * step, begin + closing * step, part))
-        first = cut
-    if single_ending:
-        return pieces, window.frames
-    return pieces, (tokens[first - 1] - timestamp_begin) * FRAMES_PER_STEP
-
-
-def ends_single(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int | None = None) -> bool:
-    """Whether the last token is a timestamp and the one before is none: no speech follows in the window."""
-    stamps = [timestamp_begin <= token and (timestamp_end is None or token < timestamp_end) for token in tokens[-2:]]
-    return stamps == [False, True]
-
-
-def settled(tokens: Sequence[int], timestamp_begin: int, timestamp_end: int) -> Sequence[int]:
-    """The tokens of a window without those that the next one says again, as transformers keeps them.
-
-    The timestamp at which the next window begins is the last of them.
-    """
-    stamps = [timestamp_begin <= token < timestamp_end for token in tokens]
-    cuts = [index for index in range(1, len(tokens)) if stamps[index - 1] and stamps[index]]
-    return tokens if not cuts or ends_single(tokens, timestamp_begin, timestamp_end) else tokens[: cuts[-1] + 1]
 
 
 class Walk:
@@ -108,11 +34,13 @@ class Walk:
         *,
         carried: Sequence[int] = (),
         clips: Sequence[tuple[int, int]] = (),
+        silence: float | None = None,
     ) -> None:
         """`reset_above`: the temperature above which a window's text is no condition for the next.
 
         `carried` stands at the start of every window's prompt; `clips` are the frames [start, end) to walk through, by
-        default all.
+        default all. `silence`: what may be hallucinated, with so many seconds of silence beside it, is left out, where
+        there are words.
         """
         self._total, self._window_frames, self._conditioned = total_frames, window_frames, conditioned
         self._reset_above, self._carried, self.first = reset_above, list(carried), True
@@ -121,6 +49,7 @@ class Walk:
         self._settle()
         self._previous: list[int] = list(initial_prompt)
         self._forgotten = 0
+        self._silence = silence
         self._spoken = 0.0  # end of the last word, in seconds
         self._last_text: list[str] = []  # of the window before
         self._times = 0  # that it came in a row
@@ -144,8 +73,9 @@ class Walk:
             if self._clips:
                 self._seek = self._clips[0][0]
 
-    def _go(self, frames: int) -> None:
-        self._seek += frames
+    def _go(self, frames: int, window: Window) -> None:
+        # a closing timestamp at the window's very start would never move on
+        self._seek += frames if frames > 0 else window.frames
         self.first = False
         self._settle()
 
@@ -159,7 +89,7 @@ class Walk:
         """The window holds no speech."""
         window = self.window
         assert window is not None
-        self._go(window.frames)
+        self._go(window.frames, window)
 
     def accept(
         self,
@@ -183,14 +113,12 @@ class Walk:
         pieces = pieces if cut is None else cut(pieces)
         looped = any(piece.repeats for piece in pieces)
         if align is not None:
-            pieces = align(pieces, self._spoken)
-            ends = [word.end for piece in pieces for word in piece.words or ()]
-            self._spoken = ends[-1] if ends else self._spoken
-            last = round(ends[-1] / FRAME_SECONDS) - window.seek if ends else 0
-            if last > 0 and not looped and not ends_single(tokens, timestamp_begin, timestamp_end):
-                advance = last
-        # a closing timestamp at the window's very start would never move on
-        self._go(advance or window.frames)
+            follow = not looped and not ends_single(tokens, timestamp_begin, timestamp_end)
+            found = self._timed(align(pieces, self._spoken), window, advance, follow)
+            if found is None:
+                return []
+            pieces, advance = found
+        self._go(advance, window)
         heard = []
         for piece in pieces:
             text = text_of(piece.tokens)
@@ -201,6 +129,30 @@ class Walk:
         if not self._conditioned or temperature > self._reset_above or stuck:
             self._forgotten = len(self._previous)
         return heard
+
+    def _timed(self, pieces: list[Piece], window: Window, advance: int, follow: bool) -> tuple[list[Piece], int] | None:
+        """Pieces with words, without those that may be hallucinated, and how many frames to go on by.
+
+        With `follow`, that is to the end of the last word. None where the window is left for another that begins later.
+        """
+        last = end_of(pieces)
+        spoken = follow and last is not None and last > window.begin
+        if last is not None and spoken:
+            advance = round(last * FRAMES_PER_SECOND) - window.seek
+        threshold = self._silence
+        if threshold is not None:
+            full = (window.seek + self._window_frames) / FRAMES_PER_SECOND
+            if last is not None and spoken and full - last <= threshold:
+                advance = window.frames
+            gap = hallucinations.leading_silence(pieces, window, threshold)
+            if gap:
+                self._go(gap, window)
+                return None
+            pieces, further = hallucinations.without(pieces, window, self._spoken, threshold, full, self._total)
+            advance = advance if further is None else further - window.seek
+        last = end_of(pieces)
+        self._spoken = self._spoken if last is None else last
+        return pieces, advance
 
     def _again(self, text: list[str]) -> int:
         """How many windows in a row had this text, the last one among them."""

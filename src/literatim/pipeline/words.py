@@ -18,7 +18,7 @@ from literatim.audio import mel
 from literatim.decode import align
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
-from literatim.pipeline.windows import FRAME_SECONDS, FRAMES_PER_STEP, Piece, Window
+from literatim.pipeline.pieces import FRAME_SECONDS, FRAMES_PER_STEP, Piece, Window
 from literatim.text.words import split_words
 from literatim.types import Word
 
@@ -67,7 +67,7 @@ def add_words(
     if lengths:
         _cut_sentences(timings, 2 * usual)
     merge_punctuation(timings, options.prepend_punctuations, options.append_punctuations)
-    offset, left, found = window.seek * FRAME_SECONDS, iter(timings), []
+    offset, left, found = window.begin, iter(timings), []
     for piece, text in zip(pieces, texts, strict=True):
         words, taken = [], 0
         while taken < len(text) and (timing := next(left, None)) is not None:
