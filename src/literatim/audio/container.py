@@ -39,7 +39,8 @@ class Reader:
         self._damaged_last = False
         self._last_error = ""
         self._cut = False
-        self._reached = 0.0
+        self._last: Any = None  # of the frames that say when they are
+        self._since = 0.0  # seconds of it and those after it
 
     def blocks(self) -> Generator[tuple[Samples, int], None, None]:
         """Yield (block (C, n) float32, rate in Hz); raises AudioFormatError, -LimitError or -ContentError."""
@@ -94,10 +95,17 @@ class Reader:
                 self._tally.check_format(frame.sample_rate, frame.layout.nb_channels)
                 self._tally.count(frame.samples, frame.sample_rate, size_of(frame))
                 self._damaged_last = False
-                if frame.pts is not None and frame.time_base:
-                    self._reached = float(frame.pts * frame.time_base)
-                self._reached += frame.samples / frame.sample_rate
+                if frame.pts is not None:
+                    self._last, self._since = frame, 0.0
+                self._since += frame.samples / frame.sample_rate
                 yield frame
+
+    @property
+    def _reached(self) -> float:
+        """Seconds at which the last frame ends; counted here, for fractions cost much and every frame has some."""
+        if self._last is None or not self._last.time_base:
+            return self._tally.seconds
+        return float(self._last.pts * self._last.time_base) + self._since
 
     def _report_nothing(self) -> None:
         if self._last_error:

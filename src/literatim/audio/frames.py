@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from literatim.audio.gather import Samples, to_float
 
@@ -16,17 +17,17 @@ BLOCK = 32_768  # samples per channel that are checked and resampled together
 def blocks(frames: Iterator[Any]) -> Iterator[tuple[Samples, int]]:
     """Join frames (about 20 ms each) of one rate and width to blocks (C, n), with their rate in Hz."""
     convert = FrameConverter()
-    waiting: list[Samples] = []
-    width, rate, samples = 0, 0, 0
+    waiting: list[NDArray[Any]] = []
+    kind, samples = (0, np.dtype(np.float32), 0), 0
     for frame in frames:
-        part = convert(frame)
-        if waiting and ((len(part), frame.sample_rate) != (width, rate) or samples >= BLOCK):
-            yield np.concatenate(waiting, axis=1), rate
+        part, rate = convert(frame), frame.sample_rate
+        if waiting and ((len(part), part.dtype, rate) != kind or samples >= BLOCK):
+            yield to_float(np.concatenate(waiting, axis=1)), kind[2]
             waiting, samples = [], 0
-        width, rate, samples = len(part), frame.sample_rate, samples + part.shape[1]
+        kind, samples = (len(part), part.dtype, rate), samples + part.shape[1]
         waiting.append(part)
     if waiting:
-        yield np.concatenate(waiting, axis=1), rate
+        yield to_float(np.concatenate(waiting, axis=1)), kind[2]
 
 
 def size_of(frame: Any) -> int:
@@ -35,22 +36,22 @@ def size_of(frame: Any) -> int:
 
 
 class FrameConverter:
-    """Turns a frame into its samples (C, n)."""
+    """Turns a frame into its samples (C, n), in their own dtype."""
 
     def __init__(self) -> None:
         self._packer: av.AudioResampler | None = None
         self._packs: tuple[Any, ...] = ()
 
-    def __call__(self, frame: Any) -> Samples:
+    def __call__(self, frame: Any) -> NDArray[Any]:
         channels = frame.layout.nb_channels
         # PyAV counts planes up to a null pointer, which FFmpeg sets after at most seven; with more channels
         # it reads wild memory (PyAV 18.1, AudioFrame.planes). A packed frame has one plane for all channels.
         if frame.format.is_planar and channels > 7:
             frame = self._packed(frame)
-        array = frame.to_ndarray()
+        array: NDArray[Any] = frame.to_ndarray()
         if not frame.format.is_planar:  # one row, in which the channels take turns
             array = array.reshape(-1, channels).T
-        return to_float(array)
+        return array
 
     def _packed(self, frame: Any) -> Any:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
