@@ -12,7 +12,16 @@ from typing import Any
 import click
 import pytest
 
-from literatim.cli import bench_compare, bench_live, bench_spec, bench_speed, bench_wer
+from literatim.cli import (
+    bench_compare,
+    bench_live,
+    bench_long,
+    bench_mixed,
+    bench_spec,
+    bench_speed,
+    bench_wer,
+    bench_words,
+)
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 PAGE = (FOLDER / "README.md").read_text("utf-8")
@@ -21,6 +30,9 @@ COMMANDS = {
     "spec": bench_spec.spec,
     "wer": bench_wer.wer,
     "live": bench_live.live,
+    "long": bench_long.long,
+    "words": bench_words.words,
+    "mixed": bench_mixed.mixed,
     "compare": bench_compare.compare,
 }
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
@@ -123,3 +135,69 @@ def test_the_figures_of_live_are_those_of_the_file() -> None:
         times = [entry[form][f"p{level}"] for form in ("shown", "agreed", "final") for level in (50, 95)]
         rates = [100 * entry[name] for name in ("wer_live", "wer_offline", "work_share")]
         assert row == [f"{entry['live_step']:g}", *(f"{value:.2f}" for value in (*times, *rates))]
+
+
+def _table(title: str) -> list[list[str]]:
+    """The cells of the first table below a title, without its head."""
+    section = PAGE[PAGE.index(f"\n{title}\n") + len(title) + 2 :].split("\n#")[0]
+    lines = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in line.split("|")] for line in lines[2:]]
+
+
+def _command(name: str) -> dict[str, Any]:
+    """The values of the command that made a file."""
+    (words,) = (words for words in _lines() if f"docs/benchmarks/{name}" in words)
+    return _parsed(words)
+
+
+def test_the_figures_of_long_recordings_are_those_of_the_file() -> None:
+    report = json.loads((FOLDER / "long-demo.json").read_text("utf-8"))
+    rows = _table("## Long recordings")
+    assert len(rows) == len(report["rows"]) == 9
+    for cells, row in zip(rows, report["rows"], strict=True):
+        found, speed = row["words"], (f"{3600 * row['rtf']:.1f}", f"{row['tokens_per_s']:.0f}")
+        shares = [f"{100 * found[name]:.2f} %" for name in ("wer", "coverage")]
+        said, beyond = str(sum(row["hallucinated"].values())), f"{row['memory']['beyond'] / 1e6:.0f}"
+        assert cells == [f"{row['name']}, {row['what']}", *speed, *shares, said, beyond]
+    given, settings = _command("long-demo.json"), report["settings"]
+    assert report["model"] == (given["model"] or "demo")
+    assert (60 * given["minutes"], given["silence"]) == (settings["seconds"], settings["silence_seconds"])
+
+
+def test_the_figures_of_languages_in_turn_are_those_of_the_file() -> None:
+    report = json.loads((FOLDER / "mixed-demo.json").read_text("utf-8"))
+    assert report["settings"]["seconds"] == 60 * _command("mixed-demo.json")["minutes"]
+    rows = _table("### Languages in turn")
+    assert len(rows) == len(report["rows"]) == 4
+    for cells, row in zip(rows, report["rows"], strict=True):
+        detected = "each window" if row["multilingual"] else f"once: {row['language']}"
+        assert cells == [row["strategy"], detected, *(f"{100 * row[name]:.2f} %" for name in ("wer", "coverage"))]
+    once, anew = (f"{100 * row['wer']:.1f} %" for row in report["rows"] if row["strategy"] == "batched")
+    assert f"from {once} to {anew} word errors" in _readme("README.md")
+
+
+def _readme(name: str) -> str:
+    return " ".join((FOLDER.parents[1] / name).read_text("utf-8").split())
+
+
+def test_the_figures_of_word_times_are_those_of_the_file() -> None:
+    """On the page, and in the READMEs."""
+    sets = json.loads((FOLDER / "words-demo.json").read_text("utf-8"))["sets"]
+    assert _command("words-demo.json")["limit"] is None
+    rows = _table("### Times of words")
+    assert [cells[0] for cells in rows] == list(sets)
+    for cells, found in zip(rows, sets.values(), strict=True):
+        times = [[f"{1000 * found[name][level]:.0f} ms" for level in ("p50", "p95")] for name in ("start", "end")]
+        counts = f"{found['words_heard_right']} of {found['words']}"
+        assert cells[1:] == [counts, *map(", ".join, times), f"{100 * found['both']['near']:.2f} %"]
+    clean, noisy = sets["clean"], sets["noisy"]
+    middle, near = f"{1000 * clean['both']['p50']:.0f} ms", [f"{100 * e['both']['near']:.1f} %" for e in (clean, noisy)]
+    assert f"off by {middle} in the middle, and {near[0]} of starts and ends" in _readme("README.md")
+    assert (
+        f"({clean['words_heard_right']} words that it heard right; {near[1]} of {noisy['words_heard_right']} with"
+        in (_readme("README.md"))
+    )
+    assert all(figure in _readme("README.zh.md") for figure in (middle, *near))
+    # what the project promises of them
+    assert clean["both"]["p50"] <= 0.08
+    assert clean["both"]["near"] >= 0.95

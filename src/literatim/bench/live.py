@@ -29,9 +29,10 @@ PIECE = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Spoken:
-    """A word of a reference and when it ended, in seconds."""
+    """A word of a reference and when it began and ended, in seconds."""
 
     word: str
+    start: float
     end: float
 
 
@@ -68,7 +69,7 @@ class Delays:
 def run(recognizer: Recognizer, files: Sequence[Path], steps: Sequence[float], tell: Callable[[str], None]) -> Any:
     """The report: for each step the delays over all words of all recordings, whose JSON must have word times."""
     found = []
-    recordings = [(decode(path).samples[0], *_spoken(beside(path)), path) for path in files]
+    recordings = [(decode(path).samples[0], *spoken(beside(path)), path) for path in files]
     _warm_up(recognizer, recordings[0][0])
     for step in steps:
         delays = Delays()
@@ -108,12 +109,14 @@ def _warm_up(recognizer: Recognizer, samples: Any) -> None:
         pass
 
 
-def _spoken(path: Path) -> tuple[list[Spoken], str]:
-    """The words of a reference with the times of their ends, and its language."""
+def spoken(path: Path) -> tuple[list[Spoken], str]:
+    """The words of a reference with their times, and its language. Raises OptionError."""
     try:
         content = json.loads(path.read_text("utf-8"))
         words = [word for segment in content["segments"] for word in segment["words"]]
-        return [Spoken(str(word["word"]).strip(), float(word["end"])) for word in words], content["language"]
+        return [Spoken(str(word["word"]).strip(), float(word["start"]), float(word["end"])) for word in words], content[
+            "language"
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise OptionError(f"{path} has no words with times; a JSON in openai/whisper's schema is needed") from error
 
@@ -132,17 +135,17 @@ def _play(recognizer: Recognizer, samples: Any, words: list[Spoken], options: di
         agreed = [*settled, *update.agreed.split()]
         for name, told in (("final", settled), ("agreed", agreed), ("shown", [*agreed, *update.partial.split()])):
             _note(shown[name], told, final, now)
-    matched = list(_matches([item.word for item in words], final))
+    matched = list(matches([item.word for item in words], final))
     for name, into_list in (("shown", into.shown), ("agreed", into.agreed), ("final", into.final)):
         into_list += [shown[name][theirs] - words[ours].end for ours, theirs in matched]
     into.heard += len(matched)
     into.spoken += len(words)
     into.seconds += len(samples) / SAMPLE_RATE
     into.work += work
-    truth = " ".join(_plain(item.word) for item in words)
+    truth = " ".join(plain(item.word) for item in words)
     offline = recognizer.transcribe(samples, language=options["language"]).text
     for name, heard in (("live", text), ("offline", offline)):
-        into.errors[name] += count(truth, " ".join(map(_plain, heard.split()))).errors
+        into.errors[name] += count(truth, " ".join(map(plain, heard.split()))).errors
 
 
 def _clocked(
@@ -176,13 +179,13 @@ def _note(times: list[float], told: list[str], final: list[str], now: float) -> 
         times.append(now)
 
 
-def _matches(words: list[str], final: list[str]) -> Iterator[tuple[int, int]]:
+def matches(words: list[str], final: list[str]) -> Iterator[tuple[int, int]]:
     """Places of the words that were heard right: in the reference and in the text."""
-    matcher = SequenceMatcher(None, [_plain(word) for word in words], [_plain(word) for word in final], autojunk=False)
+    matcher = SequenceMatcher(None, [plain(word) for word in words], [plain(word) for word in final], autojunk=False)
     for block in matcher.get_matching_blocks():
         yield from ((block.a + at, block.b + at) for at in range(block.size))
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
     """In lower case, without punctuation around it."""
     return word.lower().strip(".,?!;:\"'()")

@@ -26,6 +26,38 @@ class Place:
     timeout: float
     launch: Launch
 
+    def request(self, do: str, kind: type[Runner], dtype: str, setting: Setting) -> dict[str, Any]:
+        """A request to prepare or load."""
+        return {
+            "do": do,
+            "runner": f"{kind.__module__}:{kind.__name__}",
+            "dtype": dtype,
+            "setting": setting.name,
+            "folder": str(self.folder),
+            "scratch": str(self.scratch),
+            "device": self.device,
+            "threads": self.threads,
+            "precision": "default",
+        }
+
+    def loaded(self, kind: type[Runner], dtype: str, setting: Setting) -> tuple[Worker, dict[str, Any]]:
+        """Convert in another process where that is needed, then a process with the runner in it, and what it says.
+
+        Raises Refused.
+        """
+        if kind.converts:
+            helper = self.launch(kind.name, self.threads)
+            try:
+                helper.ask(self.request("prepare", kind, dtype, setting), self.timeout)
+            finally:
+                helper.close()
+        worker = self.launch(kind.name, self.threads)
+        try:
+            return worker, worker.ask(self.request("load", kind, dtype, setting), self.timeout)
+        except Refused:
+            worker.close()
+            raise
+
 
 @dataclass
 class Peer:
@@ -91,30 +123,9 @@ class Peer:
             self._worker = None
 
     def _load(self) -> None:
-        place = self.place
-        if self.kind.converts:
-            helper = place.launch(self.name, place.threads)
-            try:
-                helper.ask(self._request("prepare"), place.timeout)
-            finally:
-                helper.close()
-        self._worker = place.launch(self.name, place.threads)
-        self._loaded = self._ask(self._request("load"))
+        self._worker, self._loaded = self.place.loaded(self.kind, self.dtype, self.setting)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._worker is None:
             raise Refused("failed", "its process was ended")
         return self._worker.ask(request, self.place.timeout)
-
-    def _request(self, do: str) -> dict[str, Any]:
-        return {
-            "do": do,
-            "runner": f"{self.kind.__module__}:{self.kind.__name__}",
-            "dtype": self.dtype,
-            "setting": self.setting.name,
-            "folder": str(self.place.folder),
-            "scratch": str(self.place.scratch),
-            "device": self.place.device,
-            "threads": self.place.threads,
-            "precision": "default",
-        }

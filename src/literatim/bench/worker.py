@@ -131,6 +131,21 @@ class Service:
         """The words of a recording."""
         return {"text": self.runner.transcribe(Path(request["audio"]), request["language"])}
 
+    def do_hear(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A whole recording by the clock, and by the processor's, with the peak of memory on the way."""
+        from literatim import device as devices
+        from literatim.bench.long.ways import Listener
+
+        runner = self.runner
+        assert isinstance(runner, Listener)
+        devices.reset_host_peak()
+        start, work = time.perf_counter(), time.process_time()
+        heard = runner.hear(Path(request["audio"]), request["language"], request["tokens"])
+        devices.synchronize(runner.setup.device)
+        seconds, work = time.perf_counter() - start, time.process_time() - work
+        found = {"text": heard.text, "tokens": heard.tokens, "stages": dict(heard.stages)}
+        return {**found, "seconds": seconds, "cpu_seconds": work, "memory": self._memory()}
+
     def _memory(self) -> dict[str, dict[str, int | None]]:
         """Of this process, and of its device where torch's counters see what the runner does there."""
         from literatim import device as devices

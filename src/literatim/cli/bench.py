@@ -11,6 +11,9 @@ COMMANDS = {
     "spec": ("literatim.cli.bench_spec", "Decoding with and without a draft."),
     "wer": ("literatim.cli.bench_wer", "Word and character error rates."),
     "live": ("literatim.cli.bench_live", "From a word's end to its text, live."),
+    "long": ("literatim.cli.bench_long", "Long recordings beside the peers."),
+    "words": ("literatim.cli.bench_words", "How far the times of words are from the true ones."),
+    "mixed": ("literatim.cli.bench_mixed", "Languages that take turns in a recording."),
     "compare": ("literatim.cli.bench_compare", "Two reports beside each other, with intervals."),
 }
 

@@ -3,7 +3,8 @@
     python -m literatim.train.clips src/literatim/demo/clips
 
 73 of them, as many as in the published experiment with speculative decoding that `literatim bench spec` repeats.
-`clips.jsonl` beside them has what is said in each, as `literatim bench wer` reads it.
+`clips.jsonl` beside them has what is said in each, as `literatim bench wer` reads it, and each word's start and end in
+seconds, as espeak-ng tells them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,14 @@ def make(folder: Path) -> None:
     for name, language, window in windows():
         write_flac(folder / f"{name}.flac", cut(window))
         text = " ".join(text for _, _, text in window.spans)
-        line = {"audio": f"{name}.flac", "text": text, "language": language, "speaker": window.voice, "id": name}
+        line: dict[str, Any] = {
+            "audio": f"{name}.flac",
+            "text": text,
+            "language": language,
+            "speaker": window.voice,
+            "id": name,
+        }
+        line["words"] = [[round(start, 3), round(end, 3), word] for start, end, word in window.words]
         lines.append(json.dumps(line, ensure_ascii=False))
     (folder / "clips.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -38,11 +38,12 @@ Span = tuple[float, float, str]  # start and end in seconds, text
 
 @dataclass(frozen=True)
 class Window:
-    """8 s of 16 kHz sound, who speaks, and the reference."""
+    """8 s of 16 kHz sound, who speaks, and the reference: its segments and its words."""
 
     samples: np.ndarray
     voice: str
     spans: tuple[Span, ...]
+    words: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def windows(language: str, kind: str, limit: int | None) -> Iterator[Window]:
     rows = (sets.FOLDER / f"{language}-{kind}.jsonl").read_text("utf-8").splitlines()
     for row, heard in islice(zip(rows, sets.render(language, kind), strict=True), limit):
         voice = json.loads(row)["lines"][0]["manner"]["voice"].partition("+")[2]
-        yield Window(heard.samples, voice, heard.segments)
+        yield Window(heard.samples, voice, heard.segments, heard.words)
 
 
 def non_speech() -> Iterator[tuple[str, np.ndarray]]:

@@ -36,10 +36,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Heard:
-    """A window as sound, 16 kHz, with its reference: (start, end, text) in seconds."""
+    """A window as sound, 16 kHz, with its reference: (start, end, text) in seconds, of its segments and their words."""
 
     samples: np.ndarray
     segments: tuple[tuple[float, float, str], ...]
+    words: tuple[tuple[float, float, str], ...]
 
 
 def plan(language: str, kind: str, seed: int = 4242) -> Iterator[dict[str, object]]:
@@ -69,17 +70,20 @@ def render(language: str, kind: str) -> Iterator[Heard]:
     for text in (FOLDER / f"{language}-{kind}.jsonl").read_text("utf-8").splitlines():
         row = json.loads(text)
         samples, segments = np.zeros(LENGTH, np.float32), []
+        words: list[tuple[float, float, str]] = []
         for line in row["lines"]:
             spoken = espeak.say(line["text"], Manner(**line["manner"]))
             assert spoken is not None
             end = line["start"] + len(spoken.samples)
             samples[line["start"] : end] = spoken.samples[: LENGTH - line["start"]]
             segments.append((line["start"] / 16_000, end / 16_000, line["text"]))
+            starts = [line["start"] / 16_000 + at for at in spoken.word_starts]
+            words += zip(starts, [*starts[1:], end / 16_000], line["text"].split(), strict=True)
         if row["noise"] is not None:
             speech = samples[samples != 0]
             noise = sounds.noise(np.random.default_rng(row["noise"]), LENGTH)
             samples += noise * np.sqrt((speech**2).mean()) * 10 ** (-15 / 20)
-        yield Heard(samples * np.float32(row["gain"]), tuple(segments))
+        yield Heard(samples * np.float32(row["gain"]), tuple(segments), tuple(words))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from literatim.bench.runners.base import Ids, Runner, Setting, Setup, Unmeasurable, convertible, once, prompt
 from literatim.bench.windows import Windows
@@ -16,7 +16,7 @@ class FasterWhisper(Runner):
     name, package = "faster-whisper", "ctranslate2"
     libraries = ("ctranslate2",)
     dtypes = ("float32", "float16", "bfloat16", "int8")
-    settings = (
+    settings: ClassVar[tuple[Setting, ...]] = (
         Setting("default", "beam 5", {"beam_size": 5}, roles=("default",)),
         Setting("best", "greedy", {"beam_size": 1}, roles=("best",)),
     )
@@ -25,12 +25,7 @@ class FasterWhisper(Runner):
     @classmethod
     def prepare(cls, folder: Path, dtype: str, setup: Setup) -> None:
         """By CTranslate2's converter for transformers' folders."""
-        library = import_module("ctranslate2")
-        kind = setup.device.type
-        if kind not in {"cpu", "cuda"}:
-            raise Unmeasurable(f"CTranslate2 does not run on {kind}")
-        if dtype not in library.get_supported_compute_types(kind):
-            raise Unmeasurable(f"CTranslate2 has no {dtype} on this {kind}")
+        supported(dtype, setup)
         convertible(folder)
         converter = import_module("ctranslate2.converters").TransformersConverter(str(folder))
         once(setup.scratch / "ctranslate2", lambda path: converter.convert(str(path)))
@@ -68,3 +63,12 @@ class FasterWhisper(Runner):
             **self.setting.options,
         )
         return [result.sequences_ids[0] for result in results]
+
+
+def supported(dtype: str, setup: Setup) -> None:
+    """Raise Unmeasurable where CTranslate2 has no such arithmetic on this device."""
+    kind = setup.device.type
+    if kind not in {"cpu", "cuda"}:
+        raise Unmeasurable(f"CTranslate2 does not run on {kind}")
+    if dtype not in import_module("ctranslate2").get_supported_compute_types(kind):
+        raise Unmeasurable(f"CTranslate2 has no {dtype} on this {kind}")

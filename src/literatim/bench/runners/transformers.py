@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,7 +17,7 @@ class Transformers(Runner):
 
     name, package = "transformers", "transformers"
     libraries = ("transformers.models.whisper.modeling_whisper",)
-    settings = (Setting("default", "greedy"),)
+    settings: ClassVar[tuple[Setting, ...]] = (Setting("default", "greedy"),)
 
     def _load(self) -> None:
         kind = import_module("transformers").WhisperForConditionalGeneration

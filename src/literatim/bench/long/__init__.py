@@ -1,0 +1,1 @@
+"""Long recordings: programs beside each other on sound made of the bundled clips."""
