@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from literatim.audio.container import Reader
 from literatim.audio.gather import SAMPLE_RATE, Gatherer, Samples, to_float
 from literatim.audio.limits import Tally
-from literatim.audio.source import label_of, open_source
+from literatim.audio.source import Again, label_of
 from literatim.errors import AudioContentError, AudioFormatError, OptionError
 from literatim.options import AudioOptions
 
@@ -58,7 +58,8 @@ class Stream:
         options: AudioOptions = _DEFAULTS,
     ) -> None:
         """Arguments and errors as for `decode`."""
-        self._source, self._options, self.name = source, options, label_of(source)
+        self._options, self.name = options, label_of(source)
+        self._source, self._again = source, Again(source, options.max_bytes)
         self._is_array = hasattr(source, "__array__")
         if sampling_rate is not None and not self._is_array:
             raise OptionError("sampling_rate is for arrays; a file carries its own")
@@ -69,6 +70,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[Samples]:
         """Blocks (kept, n) at 16 kHz."""
+        self.warnings = ()
         tally = Tally(self.name, self._options)
         gatherer, samples = Gatherer(tally), 0
         blocks = self._array(tally) if self._is_array else self._file(tally)
@@ -92,7 +94,7 @@ class Stream:
             yield block, self._rate
 
     def _file(self, tally: Tally) -> Generator[tuple[Samples, float], None, None]:
-        with open_source(self._source, self._options.max_bytes) as opened:
+        with self._again.open() as opened:
             reader = Reader(opened, tally)
             with closing(reader.blocks()) as blocks:
                 for block, rate in blocks:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Protocol
 
 import torch
 
@@ -59,7 +60,19 @@ def log_power(padded: torch.Tensor, n_mels: int) -> torch.Tensor:
     return logarithm
 
 
-def frames_of(samples: torch.Tensor, start: int, count: int, n_mels: int) -> torch.Tensor:
+class Samples(Protocol):
+    """The samples of one recording: a tensor (S,), or what is sliced as one."""
+
+    def __len__(self) -> int:
+        """S."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> torch.Tensor:
+        """(n,) float32."""
+        ...
+
+
+def frames_of(samples: Samples, start: int, count: int, n_mels: int) -> torch.Tensor:
     """`log_power` of mel frames [start, start + count) of a recording (S,): float32 (n_mels, count).
 
     As in openai/whisper the recording is mirrored before its first sample and followed by silence.
@@ -68,7 +81,7 @@ def frames_of(samples: torch.Tensor, start: int, count: int, n_mels: int) -> tor
     part = samples[max(first, 0) : max(last, 0)]
     if first < 0:
         if len(samples) <= -first:  # too short to mirror: as if silence followed
-            samples = torch.nn.functional.pad(samples, (0, 1 - first - len(samples)))
+            samples = torch.nn.functional.pad(samples[:], (0, 1 - first - len(samples)))
             part = samples[: max(last, 0)]
         part = torch.cat([samples[1 : 1 - first].flip(0), part])
     return log_power(torch.nn.functional.pad(part, (0, last - first - len(part))), n_mels)
@@ -83,11 +96,55 @@ def padded(samples: torch.Tensor, length: int) -> torch.Tensor:
     return torch.cat([window, window[-N_FFT // 2 - 1 : -1].flip(0)])
 
 
+class Maximum:
+    """The largest `log_power` of a recording that comes in pieces, a minute at a time so that memory stays flat."""
+
+    def __init__(self, n_mels: int, block: int = 6000) -> None:
+        self._n_mels, self._block = n_mels, block
+        self._held, self._first = torch.zeros(0), 0  # samples, and the number of the first
+        self._frame = 0  # the first that is not heard yet
+        self._peak = LOG_FLOOR
+
+    def push(self, samples: torch.Tensor) -> None:
+        """Take (n,) samples."""
+        self._held = torch.cat([self._held, samples])
+        while self._first + len(self._held) >= (self._frame + self._block - 1) * HOP_LENGTH + N_FFT // 2:
+            self._hear(self._block)
+            past = max(0, self._frame * HOP_LENGTH - N_FFT // 2 - self._first)
+            self._held, self._first = self._held[past:].clone(), self._first + past
+
+    def finish(self) -> float:
+        """Of all samples; frames that reach over the end hear it as well."""
+        total = -(-(self._first + len(self._held) + N_FFT // 2) // HOP_LENGTH)
+        while self._frame < total:
+            self._hear(min(self._block, total - self._frame))
+        return self._peak
+
+    def _hear(self, count: int) -> None:
+        held = _From(self._held, self._first)
+        self._peak = max(self._peak, float(frames_of(held, self._frame, count, self._n_mels).max()))
+        self._frame += count
+
+
+class _From:
+    """The samples of a recording from one on, by their numbers in it."""
+
+    def __init__(self, held: torch.Tensor, first: int) -> None:
+        self._held, self._first = held, first
+
+    def __len__(self) -> int:
+        return self._first + len(self._held)
+
+    def __getitem__(self, part: slice) -> torch.Tensor:
+        start, stop, _ = part.indices(len(self))
+        return self._held[start - self._first : stop - self._first]
+
+
 def maximum(samples: torch.Tensor, n_mels: int, block: int = 6000) -> float:
-    """The largest `log_power` of a whole recording (S,), a minute at a time so that memory stays flat."""
-    total = -(-(len(samples) + N_FFT // 2) // HOP_LENGTH)  # frames that reach over the end hear it as well
-    peaks = (frames_of(samples, at, min(block, total - at), n_mels).max() for at in range(0, total, block))
-    return max(float(peak) for peak in peaks)
+    """The largest `log_power` of a whole recording (S,)."""
+    found = Maximum(n_mels, block)
+    found.push(samples)
+    return found.finish()
 
 
 def normalise(log_mel: torch.Tensor, peak: float | torch.Tensor) -> torch.Tensor:

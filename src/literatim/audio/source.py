@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
+from weakref import finalize
 
 from literatim.errors import (
     AudioContentError,
@@ -37,27 +38,66 @@ class Source:
         self.label = label
         self._file = file
         self._start = start
+        self._at = 0
         self.size = self.seek(0, os.SEEK_END)
         self.seek(0)
 
     def read(self, count: int = -1) -> bytes:
         """Up to `count` bytes, all that are left when negative."""
-        return _checked(self._file, self.label, "read", count)  # type: ignore[no-any-return]
+        _checked(self._file, self.label, "seek", self._at + self._start)  # another source may read the same file
+        found: bytes = _checked(self._file, self.label, "read", count)
+        self._at += len(found or b"")
+        return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to an offset, counted from where the source stood when it was given."""
+        if whence == os.SEEK_CUR:
+            offset, whence = offset + self._at, os.SEEK_SET
         if whence == os.SEEK_SET:
             offset += self._start
         _checked(self._file, self.label, "seek", offset, whence)
-        return self.tell()
+        self._at = int(_checked(self._file, self.label, "tell")) - self._start
+        return self._at
 
     def tell(self) -> int:
         """Bytes from where the source stood when it was given."""
-        return int(_checked(self._file, self.label, "tell")) - self._start
+        return self._at
+
+
+class Again:
+    """A source that can be opened more than once: where it can be read only once, a temporary copy is made first."""
+
+    def __init__(self, source: Any, max_bytes: int) -> None:
+        self.label, self._max_bytes = label_of(source), max_bytes
+        self._source, self._start = source, 0
+        self._settled = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) and source != "-"
+
+    @contextmanager
+    def open(self) -> Iterator[Source]:
+        """From its beginning, as `open_source`."""
+        if not self._settled:
+            self._settle()
+        elif hasattr(self._source, "seek"):
+            _checked(self._source, self.label, "seek", self._start)
+        with open_source(self._source, self._max_bytes, self.label) as opened:
+            yield opened
+
+    def _settle(self) -> None:
+        file = _open(self._source, self.label)
+        _refuse_text(file, self.label)
+        if _seeks(file, self.label):
+            self._start = _checked(file, self.label, "tell")
+        else:
+            spool = SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY)  # noqa: SIM115
+            finalize(self, spool.close)  # when nobody reads it any more
+            _copy(file, spool, self.label, self._max_bytes)
+            spool.seek(0)
+            file = spool
+        self._source, self._settled = file, True
 
 
 @contextmanager
-def open_source(source: Any, max_bytes: int) -> Iterator[Source]:
+def open_source(source: Any, max_bytes: int, label: str = "") -> Iterator[Source]:
     """Open `source` for reading from any position; close what was opened here, not a caller's file object.
 
     What cannot seek (a pipe, a socket) is copied to a temporary file of at most `max_bytes` first: an M4A
@@ -65,7 +105,7 @@ def open_source(source: Any, max_bytes: int) -> Iterator[Source]:
     AudioNotFound, AudioFormatError (text), AudioLimitError, AudioContentError (empty), AudioError
     (unreadable) or OptionError.
     """
-    label = label_of(source)
+    label = label or label_of(source)
     file = _open(source, label)
     try:
         with _seekable(file, label, max_bytes) as opened:
@@ -128,14 +168,22 @@ def _open_path(path: str, label: str) -> BinaryIO:
 
 @contextmanager
 def _seekable(file: Any, label: str, max_bytes: int) -> Iterator[Source]:
-    if isinstance(_checked(file, label, "read", 0), str):
-        raise AudioFormatError(f"{label}: the file object gives text; open it in binary mode ('rb')")
-    if hasattr(file, "seekable") and _checked(file, label, "seekable"):
+    _refuse_text(file, label)
+    if _seeks(file, label):
         yield Source(file, label, start=_checked(file, label, "tell"))
         return
     with SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY) as spool:
         _copy(file, spool, label, max_bytes)
         yield Source(spool, label)
+
+
+def _refuse_text(file: Any, label: str) -> None:
+    if isinstance(_checked(file, label, "read", 0), str):
+        raise AudioFormatError(f"{label}: the file object gives text; open it in binary mode ('rb')")
+
+
+def _seeks(file: Any, label: str) -> bool:
+    return hasattr(file, "seekable") and bool(_checked(file, label, "seekable"))
 
 
 def _copy(file: Any, spool: Any, label: str, max_bytes: int) -> None:

@@ -88,7 +88,7 @@ class Engine:
         with torch.inference_mode(), explained(self.model, self.device):
             yield
 
-    def features(self, samples: Tensor, seek: int, frames: int, peak: float) -> list[Tensor]:
+    def features(self, samples: mel.Samples, seek: int, frames: int, peak: float) -> list[Tensor]:
         """The window's log-mel (M, T), zeros after its `frames` as in openai/whisper; on the CPU, float32.
 
         A second one follows for an assistant whose encoder takes another number of bands.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from literatim.audio import sound
 from literatim.audio.chunks import Chunk, Cutter, Timeline
-from literatim.audio.decode import Stream, decode
-from literatim.audio.mel import SAMPLE_RATE
+from literatim.audio.decode import Stream
+from literatim.audio.mel import SAMPLE_RATE, Samples
 from literatim.audio.silero import Silero, detector
 from literatim.audio.strides import Overlapping, Strider, Strides
 from literatim.audio.vad import Limits
@@ -95,6 +96,7 @@ class Pending:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0  # of the whole recording where that is known, else of what was read
     complete: bool = False
+    sounds: list[sound.Sound] = field(default_factory=list)  # those that are read again as they are decoded
 
     @property
     def whole(self) -> bool:
@@ -125,6 +127,7 @@ class Pending:
             if len({language for language in languages if language}) > 1:
                 found = ", ".join(f"{at}: {language}" for at, language in enumerate(languages))
                 warnings.append(f"the channels are in different languages ({found})")
+        warnings += dict.fromkeys(remark for found in self.sounds for remark in found.remarks)
         warnings += loops.remarks(segments)
         warnings += dict.fromkeys(remark for channel in channels for remark in channel.remarks)
         figures = [channel.speculation for channel in channels if channel.speculation is not None]
@@ -208,16 +211,15 @@ class Recordings:
 
     def _walks(self, pending: Pending, audio: Any, rate: float | None) -> Iterator[Track]:
         """A track for each channel, of the whole recording or of all speech in it."""
-        recording = decode(audio, sampling_rate=rate, options=self._job.audio)
-        pending.open(recording.channels, self._language)
-        pending.warnings, pending.seconds = recording.warnings, recording.duration
-        for at, samples in enumerate(map(torch.from_numpy, recording.samples)):
-            if not self._job.text.vad_filter:
-                yield self._track(pending, at, samples, None)
-                continue
-            cutter = self._cutter(None)
-            for chunk in (*cutter.push(samples), *cutter.finish()):
-                yield self._track(pending, at, chunk.samples, chunk.timeline)
+        stream = Stream(audio, sampling_rate=rate, options=self._job.audio)
+        cutter = partial(self._cutter, None) if self._job.text.vad_filter else None
+        sounds = sound.channels(stream, self._engine.config.n_mels, cutter)
+        pending.open(stream.channels, self._language)
+        pending.warnings, pending.seconds = stream.warnings, stream.seconds
+        for at, found in enumerate(sounds):
+            if found is not None:
+                pending.sounds.append(found)
+                yield self._track(pending, at, found.samples, found.timeline)
 
     def _chunks(self, pending: Pending, audio: Any, rate: float | None) -> Iterator[Track]:
         """A track for each chunk, as the recording is decoded: no more of it is held than that."""
@@ -245,7 +247,7 @@ class Recordings:
             chunked.begin(self._engine, pending.index, channel, chunk, self._job.text, found.voice), found
         )
 
-    def _track(self, pending: Pending, channel: int, samples: Tensor, timeline: Timeline | None) -> Track:
+    def _track(self, pending: Pending, channel: int, samples: Samples, timeline: Timeline | None) -> Track:
         found = pending.channels[channel]
         track = begin(self._engine, pending.index, channel, samples, self._job.text, found.voice)
         track.timeline = timeline
@@ -264,10 +266,11 @@ class Recordings:
         return Strider(self._strides)
 
     def _cutter(self, longest: int | None) -> Cutter:
+        """Of chunks of at most `longest` samples, None: of single spans, however long."""
         limits = Limits.of(self._job.vad, longest)
         if self._network is None:  # nothing is left out, so that nothing needs room around it
             limits = replace(limits, pad=0)
-        return Cutter(self._network, limits, longest)
+        return Cutter(self._network, limits, longest or 0)
 
     @property
     def _language(self) -> str | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice
 
-from torch import Tensor
-
-from literatim.audio import mel
+from literatim.audio import mel, sound
 from literatim.audio.chunks import Timeline
 from literatim.decode.beam import Beam
 from literatim.decode.noise import Noise
@@ -43,7 +40,7 @@ class Track:
 
     key: int
     channel: int  # place among the channels kept
-    samples: Tensor  # (S,) float32 at 16 kHz
+    samples: mel.Samples  # (S,) float32 at 16 kHz
     peak: float
     walk: Walk
     voice: Voice
@@ -76,7 +73,7 @@ class Track:
     @cached_property
     def digest(self) -> bytes:
         """What the samples are told from others by."""
-        return hashlib.blake2b(self.samples.numpy().tobytes(), digest_size=16).digest()
+        return sound.digest(self.samples)
 
     @property
     def done(self) -> float:
@@ -89,11 +86,13 @@ class Track:
             self.speculation = result.speculation if self.speculation is None else self.speculation + result.speculation
 
 
-def begin(engine: Engine, key: int, channel: int, samples: Tensor, options: TranscribeOptions, voice: Voice) -> Track:
+def begin(
+    engine: Engine, key: int, channel: int, samples: mel.Samples, options: TranscribeOptions, voice: Voice
+) -> Track:
     """A track at its first frame."""
     frames, config = len(samples) // mel.HOP_LENGTH, engine.config
     walk = prompts.walk(engine.tokenizer, frames, config.window_frames, options, config.target_positions)
-    peak = mel.maximum(samples, config.n_mels)
+    peak = sound.peak(samples, config.n_mels)
     return Track(key, channel, samples, peak, walk, voice, remarks=remarks(engine, options))
 
 
