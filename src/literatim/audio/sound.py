@@ -114,9 +114,9 @@ class _Taken:
             self._kept.extend(np.ascontiguousarray(samples).data)
             return
         if self._kept:
-            for piece in _tensor(self._kept).split(RATE):
-                self._survey(piece)
-            self._kept = bytearray()
+            kept, self._kept = _tensor(self._kept), bytearray()
+            for start in range(0, len(kept), RATE):
+                self._survey(kept[start : start + RATE])
         self._survey(samples)
 
     def _survey(self, samples: Tensor) -> None:
