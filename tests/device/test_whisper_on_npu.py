@@ -251,7 +251,7 @@ def test_cuda_is_left_alone(demo: Pair) -> None:
         ("aten.gelu", "aten::gelu", "encoder"),
         ("aten._index_put_impl_", "aten::_index_put_impl_", r"decoder\.layers\.0"),
         ("aten.index_select", "aten::index_select", r"decoder\.tokens"),
-        ("aten.argmax", "aten::argmax", r"literatim\.decode\.speculative\._likeliest"),
+        ("aten.argmax", "aten::argmax", r"literatim\.decode\.rules\.argmax"),
         ("aten.lt", "aten::lt", r"literatim\.decode\.rules\.apply"),
     ],
 )

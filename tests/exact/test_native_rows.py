@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from literatim.decode.rules import RowState, Rules, argmax, masked
 from literatim.models.config import WhisperConfig
 from literatim.models.native import NativeCache, NativeDecoder
+from literatim.models.native_draft import NativeDraft
+from literatim.models.native_head import NativeHead
 from literatim.models.native_screen import NativeScreen
 from literatim.models.whisper import Decoder
-from literatim.native import library
+from literatim.native import choice, library
 from literatim.native.library import Library
 
 LEVELS = [found for level in ("v4", "v3", "base") if (found := library._find(level)) is not None]
@@ -198,3 +201,97 @@ def test_the_screen_finds_the_likeliest(
     assert torch.equal(found[:, :text] == -math.inf, truth[:, :text] == -math.inf)
     one = [screen.logits(hidden[row : row + 1], allowed) for row in range(rows)]
     assert torch.equal(torch.cat(one), found)
+
+
+def proposals_one_by_one(
+    draft: NativeDraft, head: NativeHead | NativeScreen, hidden: Tensor, rules: Rules, numbers: Tensor, most: int
+) -> Tensor:
+    """What `NativeDraft.propose` does in one call: a feed, logits and a choice for each token."""
+    state, length, chosen = RowState.of(numbers[:, 1:]), int(numbers[0, 0]), []
+    for at in range(most):
+        exact = hidden.float().contiguous()
+        logits = head.logits(exact) if isinstance(head, NativeHead) else head.logits(exact, draft.bounds.allowed)
+        token = argmax(masked(logits, state, rules))
+        chosen.append(token)
+        state = state.after(token, rules)
+        hidden = draft.decoder(token[:, None], numbers[:, 0] + at, draft.cache, length + at + 1)[:, 0]
+    return torch.stack(chosen, 1)
+
+
+@pytest.mark.parametrize("screened", [False, True])
+@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@settings(max_examples=15, deadline=None)
+@given(shape=shapes, dtype=dtypes, seed=st.integers(0, 2**20), most=st.integers(1, 7), stamps=st.booleans())
+def test_proposals_of_one_call_are_those_one_by_one(
+    kernels: Library,
+    screened: bool,
+    shape: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    seed: int,
+    most: int,
+    stamps: bool,
+) -> None:
+    if screened and kernels.choose is None:
+        pytest.skip("no VNNI")
+    heard = Heard(decoder(shape, dtype, seed), seed, kernels)
+    weight = heard.model.tokens.weight
+    rules = Rules.make(90, 60, (3, 4, 59), (), (62, 85, 70) if stamps else None, torch.device("cpu"))
+    bounds = choice.Bounds(rules.suppressed, rules.eot, 62 if stamps else -1, rules.timestamp_end)
+    head = NativeScreen(weight, 60, kernels) if screened else NativeHead(weight, kernels)
+    rows, fed = [2, 0, 3], 5
+    starts = torch.zeros(len(rows), dtype=torch.int32)
+    said = torch.tensor([[fed, 66, 1, 0], [fed, 61, 0, 0], [fed, 70, 1, 1]], dtype=torch.int32)
+    found = []
+    for at_once in (True, False):
+        cache = heard.fresh(rows)
+        hidden = heard.native(heard.tokens[rows, :fed], starts, cache, fed)[:, -1]
+        draft = NativeDraft(heard.native, cache, head, bounds, None, None)
+        if at_once:
+            state = choice.Said(said[:, 1], said[:, 2] > 0, said[:, 3] > 0)
+            found.append(draft.propose(hidden, state, said[:, 0], most))
+        else:
+            found.append(proposals_one_by_one(draft, head, hidden, rules, said, most))
+    assert torch.equal(*found)
+    assert not set(found[0].flatten().tolist()) & {3, 4, 59}
+
+
+@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.integers(1, 5),
+    tried=st.integers(0, 5),
+    text=st.integers(2, 70),
+    times=st.integers(1, 40),
+    spread=st.sampled_from([0.0, 0.5, 3.0, 30.0]),
+    timed=st.booleans(),
+    seed=st.integers(0, 2**20),
+)
+def test_the_rules_are_those_of_torchs_operators(
+    kernels: Library, rows: int, tried: int, text: int, times: int, spread: float, timed: bool, seed: int
+) -> None:
+    """Text, its end and a special token, timestamps, and tokens behind them; any state, any tokens after it."""
+    random = torch.Generator().manual_seed(seed)
+    begin, ids = text + 2, text + 2 + times + 3
+    never = tuple(torch.randint(0, text, (text // 4,), generator=random).tolist())
+    rules = Rules.make(ids, text, never, (), (begin, begin + times, ids) if timed else None, torch.device("cpu"))
+    logits = spread * torch.randn((rows * (tried + 1), ids), generator=random)
+    after = torch.randint(0, begin + times, (rows, tried), generator=random, dtype=torch.int32)
+    numbers = torch.randint(0, 2, (rows, 3), generator=random, dtype=torch.int32)
+    numbers[:, 0] = torch.randint(begin - 1, begin + times, (rows,), generator=random)
+    state = RowState.of(numbers)
+    said = choice.Said(state.stamp, state.last, state.penultimate, after)
+    bounds = choice.Bounds(rules.suppressed, rules.eot, begin if timed else -1, rules.timestamp_end)
+    expected = masked(logits.clone(), state.along(after, rules), rules)
+    kept, ruled = logits.clone(), logits.clone()
+    found = choice.pick(kernels, kept, said, bounds)
+    choice.mask(kernels, ruled, said, bounds)
+    assert torch.equal(kept, logits)
+    sure = torch.ones(len(logits), dtype=torch.bool)
+    if timed:  # where text and timestamps weigh the same to the last bits, either is right
+        stamps = expected[:, begin : begin + times].double().logsumexp(-1)
+        best = (logits + rules.suppressed)[:, :begin].double().amax(-1)
+        sure = (stamps - best).abs() > 1e-5
+    assert torch.equal(ruled[sure], expected[sure])
+    assert torch.equal(found[sure], argmax(expected)[sure])
+    alone = choice.Said(*(each[:1] for each in (said.stamps, said.last, said.penultimate, after)))
+    assert torch.equal(choice.pick(kernels, logits[: tried + 1].clone(), alone, bounds), found[: tried + 1])

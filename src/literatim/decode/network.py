@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from literatim.decode.rules import Rules
+from literatim.decode.rules import RowState, Rules
 
 
 class Network(Protocol):
@@ -48,6 +49,9 @@ class Draft:
 
     `rules` are the main model's, said in the draft's ids; `to_main` (its V,) and `to_own` (the main V,) translate, None
     where the ids are the same; `room` is how many positions it has.
+
+    `run`, where there is something faster than a loop over `network`: from the states (B, D) at the last tokens said,
+    what the rules know of these, and the positions (B,) fed, so many likeliest tokens (B, K) int32, the main model's.
     """
 
     network: Network
@@ -55,6 +59,7 @@ class Draft:
     room: int
     to_main: Tensor | None = None
     to_own: Tensor | None = None
+    run: Callable[[Tensor, RowState, Tensor, int], Tensor] | None = None
 
     def own(self, tokens: Tensor) -> Tensor:
         """The ids to feed for the main model's `tokens`."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from literatim.decode.guard import UNGUARDED, Guard
+from literatim.native import choice
 
 NEVER = -torch.inf
 
@@ -123,14 +124,55 @@ def state_numbers(said: Sequence[int], rules: Rules) -> tuple[int, int, int]:
 
 def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:
     """Mask what may not come next in `logits` (B, V), float32, in place; returns it."""
-    logits += rules.suppressed_first if state.first else rules.suppressed
+    if state.first:
+        return _opening(logits, rules)
+    kernels = choice.kernels(logits)
+    if kernels is None:
+        return masked(logits, state, rules)
+    choice.mask(kernels, logits, *_given(state, rules))
+    return logits
+
+
+def likeliest(logits: Tensor, state: RowState, rules: Rules, after: Tensor) -> Tensor:
+    """The best ids (B (K + 1),) int32 of those that may come next, in the state and after each of the tokens `after`.
+
+    Those are (B, K) int32; `logits` (B (K + 1), V) may be masked.
+    """
+    kernels = None if state.first else choice.kernels(logits)
+    if kernels is None:
+        return argmax(apply(logits, state.along(after, rules), rules))
+    said, bounds = _given(state, rules)
+    return choice.pick(kernels, logits, replace(said, after=after), bounds)
+
+
+def argmax(scores: Tensor) -> Tensor:
+    """The first of the largest (B,) int32 of (B, V)."""
+    if scores.device.type == "cpu":  # numpy's is some ten times as fast
+        return torch.from_numpy(scores.numpy().argmax(-1)).to(torch.int32)
+    return scores.argmax(-1).to(torch.int32)
+
+
+def _given(state: RowState, rules: Rules) -> tuple[choice.Said, choice.Bounds]:
+    begin = -1 if rules.timestamp_begin is None else rules.timestamp_begin
+    bounds = choice.Bounds(rules.suppressed, rules.eot, begin, rules.timestamp_end)
+    return choice.Said(state.stamp, state.last, state.penultimate), bounds
+
+
+def _opening(logits: Tensor, rules: Rules) -> Tensor:
+    """Before the first token."""
+    logits += rules.suppressed_first
+    if rules.timestamp_begin is not None:
+        logits[:, : rules.timestamp_begin] = NEVER
+        logits[:, max(rules.timestamp_begin, rules.initial_limit) : rules.timestamp_end] = NEVER
+    return logits
+
+
+def masked(logits: Tensor, state: RowState, rules: Rules) -> Tensor:
+    """`apply` after the first token by torch's operators, on any device."""
+    logits += rules.suppressed
     if rules.timestamp_begin is None:
         return logits
     text, stamps = logits[:, : rules.timestamp_begin], logits[:, rules.timestamp_begin : rules.timestamp_end]
-    if state.first:
-        text.fill_(NEVER)
-        stamps[:, max(0, rules.initial_limit - rules.timestamp_begin) :] = NEVER
-        return logits
     ids = torch.arange(rules.timestamp_begin, rules.timestamp_end, dtype=torch.int32, device=logits.device)
     opened = state.last & state.penultimate  # a segment has begun: text or the end must follow
     closing = state.last & ~state.penultimate  # a segment has ended: the next one begins, now or later

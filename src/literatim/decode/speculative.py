@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from literatim.decode.beam import likeliest
+from literatim.decode.beam import likeliest as likeliest_text
 from literatim.decode.network import Draft, Network
 from literatim.decode.pace import Pace
 from literatim.decode.rows import Decoded, Request, Row
-from literatim.decode.rules import RowState, Rules, apply, state_numbers
+from literatim.decode.rules import RowState, Rules, apply, argmax, likeliest, state_numbers
 
 LOGITS_BLOCK = 64  # positions whose logits are held at once
 Place = tuple[int, int, Request]
@@ -73,7 +73,7 @@ class Batch:
         silence = self._silence(logits[: len(requests)])
         state = RowState.start(len(requests), self._rules, self._device)
         scores = apply(logits[len(requests) :], state, self._rules)
-        first = self._likeliest(scores, [(row, 0, item) for row, item in enumerate(requests)]).tolist()
+        first = self._noisy(scores, [(row, 0, item) for row, item in enumerate(requests)]).tolist()
         heard = self._listen(tokens, zeros, width, start)
         for row, (item, token) in enumerate(zip(requests, first, strict=True)):
             new = Row(item, silence[row], heard=min(heard, len(item.prompt)))
@@ -94,7 +94,7 @@ class Batch:
 
     def _first(self, opening: Tensor, request: Request) -> list[int]:
         """The first token after a prompt, from the hidden state (1, D) at its end."""
-        return self._likeliest(self._opened(opening), [(0, 0, request)]).tolist()
+        return self._noisy(self._opened(opening), [(0, 0, request)]).tolist()
 
     def _opened(self, opening: Tensor) -> Tensor:
         """Scores (1, V) of what may come first."""
@@ -138,13 +138,17 @@ class Batch:
         drafted = self._propose(proposed, state, lengths) if proposed else last[:, :0]  # (B, K)
         hidden = self._main.feed(torch.cat([last, drafted], 1), lengths, longest + proposed + 1)  # (B, K + 1, D)
         scores = self._guarded(self._scores(hidden), drafted)
-        scores = apply(scores, state.along(drafted, self._rules), self._rules)
-        chosen = self._likeliest(scores, self._places(proposed + 1)).view(len(last), -1)  # (B, K + 1)
-        right = (chosen[:, :-1] == drafted).int().cumprod(1).sum(1, dtype=torch.int32)
-        found = torch.cat([chosen, right[:, None]], 1).tolist()  # the one wait for the device in a round
+        if all(row.plain for row in rows):
+            chosen = likeliest(scores, state, self._rules, drafted)
+        else:
+            scores = apply(scores, state.along(drafted, self._rules), self._rules)
+            chosen = self._noisy(scores, self._places(proposed + 1))
+        chosen = chosen.view(len(last), -1)  # (B, K + 1)
+        found = torch.cat([chosen, drafted], 1).tolist()  # the one wait for the device in a round
+        every = [(said[: proposed + 1], _agreed(said, said[proposed + 1 :])) for said in found]
         tried = [
-            row.take(said[: accepted + 1], states, proposed, self._rules.eot)
-            for row, states, (*said, accepted) in zip(rows, hidden, found, strict=False)
+            row.take(said[: accepted + 1], decided, proposed, self._rules.eot)
+            for row, decided, (said, accepted) in zip(rows, hidden, every, strict=False)
             if row.request.beam is None
         ]
         if len(tried) < len(rows):
@@ -195,7 +199,7 @@ class Batch:
             return Decoded(tokens, total, row.no_speech_prob)
         every = [self._said(each) for each in group]
         sums, lengths = [found.sum_logprob for found in every], [len(found.tokens) for found in every]
-        best = every[likeliest(sums, lengths, request.length_penalty)]
+        best = every[likeliest_text(sums, lengths, request.length_penalty)]
         done = [found.speculation for found in every if found.speculation is not None]
         return replace(best, speculation=sum(done[1:], done[0])) if len(done) > 1 else best
 
@@ -233,11 +237,18 @@ class Batch:
         hidden, longest = self._catch_up(draft, len(lengths) - len(rows)), max(row.fed for row in rows)
         state = state.translated(self._rules, draft.rules)
         noisy = [(at, row) for at, row in enumerate(rows) if row.request.noise is not None]
+        if draft.run is not None and not noisy:
+            return draft.run(hidden, state, lengths + 1, most)
         places = lengths + torch.arange(1, most, dtype=torch.int32, device=self._device)[:, None]  # (K - 1, B)
         drafted: list[Tensor] = []
+        nothing = places.new_empty((len(lengths), 0))
         for index in range(most):
-            scores = apply(draft.network.choose(hidden), state, draft.rules)
-            token = self._likeliest(scores, [(at, len(row.said) + index, row.request) for at, row in noisy], draft)
+            scores = draft.network.choose(hidden)
+            if noisy:
+                where = [(at, len(row.said) + index, row.request) for at, row in noisy]
+                token = self._noisy(apply(scores, state, draft.rules), where, draft)
+            else:
+                token = likeliest(scores, state, draft.rules, nothing)
             drafted.append(draft.main(token))
             if index + 1 < most:
                 state = state.after(token, draft.rules)
@@ -290,7 +301,7 @@ class Batch:
             for offset in range(width)
         ]
 
-    def _likeliest(self, scores: Tensor, places: Sequence[Place], draft: Draft | None = None) -> Tensor:
+    def _noisy(self, scores: Tensor, places: Sequence[Place], draft: Draft | None = None) -> Tensor:
         """The best id (N,) int32 of `scores` (N, V), with the noise of those places that have it."""
         for at, position, request in places:
             if request.noise is not None:
@@ -298,9 +309,7 @@ class Batch:
                 if draft is not None and draft.to_main is not None:
                     noise = noise[draft.to_main]
                 scores[at] = scores[at] / request.noise.temperature + noise
-        if scores.device.type == "cpu":  # numpy's is some ten times as fast
-            return torch.from_numpy(scores.numpy().argmax(-1)).to(torch.int32)
-        return scores.argmax(-1).to(torch.int32)
+        return argmax(scores)
 
     def _listen(self, tokens: Tensor, zeros: Tensor, width: int, start: int) -> int:
         """Feed prompts to the draft as well; returns how many positions it has heard."""
@@ -319,6 +328,14 @@ class Batch:
 
     def _ints(self, values: list[int] | list[list[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int32, device=self._device)
+
+
+def _agreed(said: Sequence[int], proposed: Sequence[int]) -> int:
+    """How many of the proposals, from the first on, are what was said."""
+    for at, token in enumerate(proposed):
+        if token != said[at]:
+            return at
+    return len(proposed)
 
 
 def _pick(hidden: Tensor, places: Tensor) -> Tensor:

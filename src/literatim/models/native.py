@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from literatim.models import linear
+from literatim.models.native_head import NativeHead
 from literatim.models.whisper import SPARE, Decoder, DecoderLayer
 from literatim.native import library
 from literatim.native.library import LANES, Library
@@ -98,13 +99,13 @@ class NativeDecoder:
 
     def __init__(self, decoder: Decoder, kernels: Library) -> None:
         self.decoder, self.config, self.positions = decoder, decoder.config, decoder.positions
-        self._kernels, self._half = kernels, decoder.positions.dtype == torch.bfloat16
+        self.kernels, self._half = kernels, decoder.positions.dtype == torch.bfloat16
         self.kept: list[Tensor] = []  # what the structures below point to
         self._packed: dict[linear.Linear, Tensor] = {}
         layers = [self._layer(layer) for layer in decoder.layers if isinstance(layer, DecoderLayer)]
         self._layers = (library.Layer * len(layers))(*layers)
         config = self.config
-        self._model = library.Model(
+        self.model = library.Model(
             width=config.d_model,
             heads=config.decoder_heads,
             layers=len(layers),
@@ -139,21 +140,25 @@ class NativeDecoder:
                 both = F.pad(both.unflatten(-1, (2, heads, channels)), (0, filled - channels)).flatten(2)
             for row, found in enumerate(both.contiguous()):
                 given = (self._half, found.data_ptr(), len(found), heads, filled)
-                self._kernels.listen(*given, ctypes.byref(memory), index, first + row)
+                self.kernels.listen(*given, ctypes.byref(memory), index, first + row)
 
     def __call__(self, tokens: Tensor, lengths: Tensor, cache: NativeCache, _limit: int) -> Tensor:
         """Hidden states (B, K, D) of `tokens` (B, K), as `Decoder.forward`, whose limit is not needed."""
-        tokens, lengths, pool = tokens.contiguous(), lengths.contiguous(), self._kernels.pool()
+        tokens, lengths, pool = tokens.contiguous(), lengths.contiguous(), self.kernels.pool()
         out = torch.empty((*tokens.shape, self.config.d_model), dtype=self.positions.dtype)
-        rows, fed = tokens.shape
-        kind = (rows, fed, pool.most)
+        step = self.step(tokens, lengths, cache, out)
+        self.kernels.step(ctypes.byref(self.model), ctypes.byref(step), ctypes.byref(pool))
+        return out
+
+    def step(self, tokens: Tensor, lengths: Tensor, cache: NativeCache, out: Tensor) -> library.Step:
+        """What the kernels need for a step; good until the next one of as many rows and queries is made."""
+        kind = (*tokens.shape, self.kernels.pool().most)
         step = self._steps.get(kind)
         if step is None:
             step = self._steps[kind] = self._step(*kind)
         step.tokens, step.lengths, step.out = tokens.data_ptr(), lengths.data_ptr(), out.data_ptr()
         step.text, step.sound = cache.memories
-        self._kernels.step(ctypes.byref(self._model), ctypes.byref(step), ctypes.byref(pool))
-        return out
+        return step
 
     @contextmanager
     def whole(self, index: int) -> Iterator[DecoderLayer]:
@@ -193,26 +198,11 @@ class NativeDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
-        weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
-        (ids, inputs), rows = weight.shape, hidden.reshape(-1, hidden.shape[-1]).float().contiguous()
-        out, pool = torch.empty((len(rows), ids)), self._kernels.pool()
-        size = library.LOGITS_COLUMNS * inputs * weight.element_size() + 4 * library.LOGITS_PIECE
-        self._grows("logits", pool.most * size // 4)
-        jobs = ctypes.c_int32()
-        task = library.Logits(
-            weight=weight.data_ptr(),
-            hidden=rows.data_ptr(),
-            out=out.data_ptr(),
-            ids=ids,
-            inputs=inputs,
-            rows=len(rows),
-            half=self._half,
-            scratch=self._room["logits"].data_ptr(),
-            scratch_size=size,
-            jobs=ctypes.addressof(jobs),
-        )
-        self._kernels.logits(ctypes.byref(task), ctypes.byref(pool))
-        return out.view(*hidden.shape[:-1], ids)
+        return self._head.logits(hidden)
+
+    @cached_property
+    def _head(self) -> NativeHead:
+        return NativeHead(self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head, self.kernels)
 
     def _grows(self, name: str, count: int) -> bool:
         """Have room for so many floats, which each step uses again; whether it had to be made."""
@@ -234,7 +224,7 @@ class NativeDecoder:
         outputs, inputs = layer.weight.shape
         weight = layer.weight.detach().contiguous()
         packed = library.zeros((_filled(outputs), inputs), weight.dtype)
-        self._kernels.pack(self._half, weight.data_ptr(), outputs, inputs, packed.data_ptr())
+        self.kernels.pack(self._half, weight.data_ptr(), outputs, inputs, packed.data_ptr())
         layer.register_parameter("weight", None)
         self._packed[layer] = packed
         bias = torch.zeros(_filled(outputs) + 4 * LANES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class NativeScreen:
         self._scales = torch.cat(scales)[:, 0].contiguous()
         self._rest = library.zeros((-(-(ids - text) // LANES) * LANES, inputs), weight.dtype)
         kernels.pack(half, self._weight[text:].data_ptr(), ids - text, inputs, self._rest.data_ptr())
-        self._screen = library.Screen(
+        self.screen = library.Screen(
             codes=self._codes.data_ptr(),
             scales=self._scales.data_ptr(),
             offsets=self._offsets.data_ptr(),
@@ -53,13 +54,21 @@ class NativeScreen:
 
     def logits(self, hidden: Tensor, allowed: Tensor) -> Tensor:
         """Logits (B, V) float32 of hidden states (B, D), as `Screen.logits`."""
-        exact, rows, (ids, inputs) = hidden.float().contiguous(), len(hidden), self._weight.shape
-        out, pool = torch.empty((rows, ids)), self._kernels.pool()
-        filled, floats = -(-inputs // _FOUR) * _FOUR, rows * (2 + pool.most) + pool.most * library.CHOICE_PIECE
+        exact, out = hidden.float().contiguous(), torch.empty((len(hidden), len(self._weight)))
+        chosen = self.choice(exact, allowed, out)
+        assert self._kernels.choose is not None
+        self._kernels.choose(ctypes.byref(self.screen), ctypes.byref(chosen.task), ctypes.byref(self._kernels.pool()))
+        return out
+
+    def choice(self, exact: Tensor, allowed: Tensor, out: Tensor) -> Choice:
+        """To put the logits of float32 states (B, D) into `out` (B, V); all of these are to be kept meanwhile."""
+        rows, inputs = exact.shape
+        most = self._kernels.pool().most
+        filled, floats = -(-inputs // _FOUR) * _FOUR, rows * (2 + most) + most * library.CHOICE_PIECE
         codes, room = torch.empty((rows, filled), dtype=torch.uint8), torch.empty(floats)
         jobs = (ctypes.c_int32 * library.CHOICE_PHASES)()
         at = room.data_ptr()
-        choice = library.Choice(
+        task = library.Choice(
             hidden=exact.data_ptr(),
             allowed=allowed.data_ptr(),
             out=out.data_ptr(),
@@ -68,12 +77,18 @@ class NativeScreen:
             scales=at,
             bounds=at + 4 * rows,
             tops=at + 8 * rows,
-            scratch=at + 4 * rows * (2 + pool.most),
+            scratch=at + 4 * rows * (2 + most),
             jobs=ctypes.addressof(jobs),
         )
-        assert self._kernels.choose is not None
-        self._kernels.choose(ctypes.byref(self._screen), ctypes.byref(choice), ctypes.byref(pool))
-        return out
+        return Choice(task, (codes, room, jobs))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the kernels need, and what it points to."""
+
+    task: library.Choice
+    kept: tuple[object, ...]
 
 
 AnyScreen = Screen | NativeScreen

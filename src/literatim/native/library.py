@@ -17,7 +17,7 @@ from torch import Tensor
 from literatim.device.host import processor
 from literatim.errors import DependencyError
 
-VERSION = "kernels_1"  # of the structures below; the library has a name for it
+VERSION = "kernels_3"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
 PHASES, MORE_PHASES = 11, 3  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
@@ -123,9 +123,30 @@ class Logits(ctypes.Structure):
     """`Logits` of logits.c."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("weight", "hidden", "out")),
+        *((name, ctypes.c_void_p) for name in ("weight", "packed", "hidden", "out")),
         *((name, ctypes.c_int64) for name in ("ids", "inputs", "rows", "half")),
         *(("scratch", ctypes.c_void_p), ("scratch_size", ctypes.c_int64), ("jobs", ctypes.c_void_p)),
+    )
+
+
+class Pick(ctypes.Structure):
+    """`Pick` of rules.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("logits", "allowed", "stamps", "last", "penultimate", "after")),
+        *((name, ctypes.c_int64) for name in ("rows", "tried", "ids", "eot", "begin", "end")),
+        *(("out", ctypes.c_void_p), ("jobs", ctypes.c_void_p)),
+    )
+
+
+class Draft(ctypes.Structure):
+    """`Draft` of draft.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("model", "step", "logits", "screen", "choice", "pick")),
+        *((name, ctypes.c_void_p) for name in ("stamps", "found", "last", "penultimate", "to_main", "to_own")),
+        *((name, ctypes.c_void_p) for name in ("fed", "lengths", "states", "hidden", "out")),
+        *((name, ctypes.c_int64) for name in ("rows", "width", "half", "most", "begin", "end")),
     )
 
 
@@ -133,8 +154,8 @@ class Logits(ctypes.Structure):
 class Library:
     """The kernels built for one level of processors.
 
-    `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c; `choose` is that of
-    screen.c, which v4 alone has.
+    `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c, `pick` is that of
+    rules.c, `propose` that of draft.c; `choose` is that of screen.c, which v4 alone has.
     """
 
     level: str
@@ -142,6 +163,8 @@ class Library:
     listen: Callable[..., None]
     logits: Callable[..., None]
     pack: Callable[..., None]
+    pick: Callable[..., None]
+    propose: Callable[..., None]
     choose: Callable[..., None] | None
     _pool: Pool
 
@@ -195,12 +218,13 @@ def _load(file: Path, level: str) -> Library:
     if choose is not None:
         choose.argtypes = [ctypes.POINTER(Screen), ctypes.POINTER(Choice), pool]
         choose.restype = None
-    step, listen, logits, pack = (
-        getattr(library, f"literatim_{name}") for name in ("step", "listen", "logits", "pack")
-    )
-    for function in (step, listen, logits, pack):
+    library.literatim_pick.argtypes = [ctypes.POINTER(Pick), pool]
+    library.literatim_propose.argtypes = [ctypes.POINTER(Draft), pool]
+    names = ("step", "listen", "logits", "pack", "pick", "propose")
+    functions = {name: getattr(library, f"literatim_{name}") for name in names}
+    for function in functions.values():
         function.restype = None
-    return Library(level, step, listen, logits, pack, choose, _pool())
+    return Library(level, **functions, choose=choose, _pool=_pool())
 
 
 def _pool() -> Pool:

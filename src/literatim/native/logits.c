@@ -1,10 +1,12 @@
-/* All logits of some states: an output matrix as it lies in a checkpoint, packed piece by piece on the way. */
+/* All logits of some states: by an output matrix that is packed, or as it lies in a checkpoint, and then packed piece by
+ * piece on the way. */
 #include "common.h"
 
 enum { BLOCKS = 4, ROWS = 64 }; /* of one piece, whose results stay in a core's cache */
 
 typedef struct {
     const void *weight;  /* (V, K) */
+    const char *packed;  /* the same, or null */
     const float *hidden; /* (M, K) */
     float *out;          /* (M, V) */
     int64_t ids, inputs, rows, half;
@@ -17,11 +19,12 @@ static void work(void *given) {
     Worker self = join(given);
     const Logits *task = self.shared->task;
     const int64_t inputs = task->inputs, pairs = inputs / 2, unit = task->half ? 2 : 4;
-    char *packed = task->scratch + self.me * task->scratch_size;
-    float *sums = (float *)(packed + BLOCKS * LANES * inputs * unit);
+    char *piece = task->scratch + self.me * task->scratch_size;
+    float *sums = (float *)(piece + BLOCKS * LANES * inputs * unit);
     for (int64_t n; (n = next_job(&self) * (int64_t)(BLOCKS * LANES)) < task->ids;) {
         const int64_t count = task->ids - n < BLOCKS * LANES ? task->ids - n : BLOCKS * LANES;
-        pack((int)task->half, (const char *)task->weight + n * inputs * unit, inputs, count, inputs, packed);
+        const char *packed = task->packed ? task->packed + n * inputs * unit : piece;
+        if (!task->packed) pack((int)task->half, (const char *)task->weight + n * inputs * unit, inputs, count, inputs, piece);
         for (int64_t m = 0; m < task->rows; m += ROWS) {
             const int64_t rows = task->rows - m < ROWS ? task->rows - m : ROWS;
             multiply((int)task->half, task->hidden + m * inputs, inputs, rows, packed, pairs, LANES * inputs * unit,
@@ -40,4 +43,4 @@ void literatim_pack(int64_t half, const void *from, int64_t outputs, int64_t inp
 }
 
 /* Of the structures that library.py fills. */
-const int literatim_kernels_1 = 1;
+const int literatim_kernels_3 = 3;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,13 +12,16 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim.decode.network import Draft
-from literatim.decode.rules import Rules
+from literatim.decode.rules import RowState, Rules
 from literatim.models import draft as drafts
 from literatim.models.folder import read_folder
 from literatim.models.linear import pack
-from literatim.models.native import native
-from literatim.models.native_screen import AnyScreen, screen
+from literatim.models.native import NativeCache, NativeDecoder, native
+from literatim.models.native_draft import NativeDraft
+from literatim.models.native_head import NativeHead
+from literatim.models.native_screen import AnyScreen, NativeScreen, screen
 from literatim.models.whisper import Whisper
+from literatim.native import choice
 from literatim.pipeline.ids import Ids
 from literatim.pipeline.steps import Cache, CachedDecoder, Steps
 from literatim.text.tokenizer import WhisperTokenizer
@@ -51,6 +55,7 @@ class Assistant:
         weight = self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head
         self._ids = ids.to(weight.device)
         self._head = weight if self._ids.rows is None else weight[self._ids.rows]
+        self._native_head: NativeHead | None = None
         if self.screen is not None:
             self.screen_by(self._mains, self._eot)
 
@@ -88,7 +93,29 @@ class Assistant:
         assert self._cache is not None, "reserve first"
         ids, own = self._ids, self._ids.rules(rules)
         network = _DraftDecoder(self.steps, self._cache, self._head, self.screen, own.suppressed)
-        return Draft(network, own, self.config.target_positions, ids.to_main, ids.to_own)
+        return Draft(network, own, self.config.target_positions, ids.to_main, ids.to_own, self._run(own))
+
+    def _run(self, rules: Rules) -> Callable[[Tensor, RowState, Tensor, int], Tensor] | None:
+        """All proposals in one call, where that can be."""
+        steps, cache, head = self.steps, self._cache, self._fast_head()
+        if not isinstance(steps, NativeDecoder) or not isinstance(cache, NativeCache) or head is None:
+            return None
+        begin = -1 if rules.timestamp_begin is None else rules.timestamp_begin
+        bounds = choice.Bounds(rules.suppressed, rules.eot, begin, rules.timestamp_end)
+        found = NativeDraft(steps, cache, head, bounds, self._ids.to_main, self._ids.to_own)
+
+        def run(hidden: Tensor, state: RowState, lengths: Tensor, count: int) -> Tensor:
+            return found.propose(hidden, choice.Said(state.stamp, state.last, state.penultimate), lengths, count)
+
+        return run
+
+    def _fast_head(self) -> NativeHead | NativeScreen | None:
+        """The output matrix, or the screen of it, as the kernels take them."""
+        if self.screen is not None:
+            return self.screen if isinstance(self.screen, NativeScreen) else None
+        if self._native_head is None and isinstance(self.steps, NativeDecoder):
+            self._native_head = NativeHead(self._head, self.steps.kernels)
+        return self._native_head
 
 
 def load_assistant(folder: Path, name: str, main_folder: Path, main: Whisper, tokenizer: WhisperTokenizer) -> Assistant:
