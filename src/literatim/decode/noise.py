@@ -8,10 +8,13 @@ sampled and not on what was sampled before: speculation and batching leave the w
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from literatim.decode.rules import argmax
 
 
 class Noise:
@@ -43,3 +46,19 @@ class Noise:
         words = generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
         uniform = (words + 0.5) * 2.0**-32  # never 0, never 1
         return torch.from_numpy(-np.log(-np.log(uniform))).float()
+
+
+Place = tuple[int, int, Noise | None]
+"""A row of some scores, the position of what is said that it decides, and the noise of what is sampled there."""
+
+
+def sampled(scores: Tensor, places: Sequence[Place], to_main: Tensor | None = None, size: int = 0) -> Tensor:
+    """The best id (N,) int32 of `scores` (N, V), to which noise is added.
+
+    A draft's ids are `to_main` (V,) of a main model's `size`, whose noise they take.
+    """
+    for at, position, noise in places:
+        if noise is not None:
+            found = noise.at(position, size or scores.shape[1]).to(scores.device)
+            scores[at] = scores[at] / noise.temperature + (found if to_main is None else found[to_main])
+    return argmax(scores)

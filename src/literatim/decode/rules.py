@@ -134,7 +134,7 @@ def apply(logits: Tensor, state: RowState, rules: Rules) -> Tensor:
 
 
 def likeliest(logits: Tensor, state: RowState, rules: Rules, after: Tensor) -> Tensor:
-    """The best ids (B (K + 1),) int32 of those that may come next, in the state and after each of the tokens `after`.
+    """The best ids (B (K + 1),) int32 that may come next, in the state and after each of the tokens `after`.
 
     Those are (B, K) int32; `logits` (B (K + 1), V) may be masked.
     """

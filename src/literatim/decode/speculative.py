@@ -17,13 +17,12 @@ from torch import Tensor
 
 from literatim.decode.beam import likeliest as likeliest_text
 from literatim.decode.network import Draft, Network
+from literatim.decode.noise import Place, sampled
 from literatim.decode.pace import Pace
 from literatim.decode.rows import Decoded, Request, Row
-from literatim.decode.rules import RowState, Rules, apply, argmax, likeliest, state_numbers
+from literatim.decode.rules import RowState, Rules, apply, likeliest, state_numbers
 
 LOGITS_BLOCK = 64  # positions whose logits are held at once
-Place = tuple[int, int, Request]
-"""A row of some scores, the position of what is said that it decides, and for whom."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Batch:
         silence = self._silence(logits[: len(requests)])
         state = RowState.start(len(requests), self._rules, self._device)
         scores = apply(logits[len(requests) :], state, self._rules)
-        first = self._noisy(scores, [(row, 0, item) for row, item in enumerate(requests)]).tolist()
+        first = sampled(scores, [(row, 0, item.noise) for row, item in enumerate(requests)]).tolist()
         heard = self._listen(tokens, zeros, width, start)
         for row, (item, token) in enumerate(zip(requests, first, strict=True)):
             new = Row(item, silence[row], heard=min(heard, len(item.prompt)))
@@ -94,7 +93,7 @@ class Batch:
 
     def _first(self, opening: Tensor, request: Request) -> list[int]:
         """The first token after a prompt, from the hidden state (1, D) at its end."""
-        return self._noisy(self._opened(opening), [(0, 0, request)]).tolist()
+        return sampled(self._opened(opening), [(0, 0, request.noise)]).tolist()
 
     def _opened(self, opening: Tensor) -> Tensor:
         """Scores (1, V) of what may come first."""
@@ -142,7 +141,7 @@ class Batch:
             chosen = likeliest(scores, state, self._rules, drafted)
         else:
             scores = apply(scores, state.along(drafted, self._rules), self._rules)
-            chosen = self._noisy(scores, self._places(proposed + 1))
+            chosen = sampled(scores, self._places(proposed + 1))
         chosen = chosen.view(len(last), -1)  # (B, K + 1)
         found = torch.cat([chosen, drafted], 1).tolist()  # the one wait for the device in a round
         every = [(said[: proposed + 1], _agreed(said, said[proposed + 1 :])) for said in found]
@@ -245,8 +244,8 @@ class Batch:
         for index in range(most):
             scores = draft.network.choose(hidden)
             if noisy:
-                where = [(at, len(row.said) + index, row.request) for at, row in noisy]
-                token = self._noisy(apply(scores, state, draft.rules), where, draft)
+                where = [(at, len(row.said) + index, row.request.noise) for at, row in noisy]
+                token = sampled(apply(scores, state, draft.rules), where, draft.to_main, len(self._rules.suppressed))
             else:
                 token = likeliest(scores, state, draft.rules, nothing)
             drafted.append(draft.main(token))
@@ -295,21 +294,10 @@ class Batch:
     def _places(self, width: int) -> list[Place]:
         """Where noise is wanted, of `width` scores a row."""
         return [
-            (at * width + offset, len(row.said) + offset, row.request)
+            (at * width + offset, len(row.said) + offset, row.request.noise)
             for at, row in enumerate(self.rows)
-            if row.request.noise is not None
             for offset in range(width)
         ]
-
-    def _noisy(self, scores: Tensor, places: Sequence[Place], draft: Draft | None = None) -> Tensor:
-        """The best id (N,) int32 of `scores` (N, V), with the noise of those places that have it."""
-        for at, position, request in places:
-            if request.noise is not None:
-                noise = request.noise.at(position, len(self._rules.suppressed)).to(scores.device)
-                if draft is not None and draft.to_main is not None:
-                    noise = noise[draft.to_main]
-                scores[at] = scores[at] / request.noise.temperature + noise
-        return argmax(scores)
 
     def _listen(self, tokens: Tensor, zeros: Tensor, width: int, start: int) -> int:
         """Feed prompts to the draft as well; returns how many positions it has heard."""
