@@ -26,8 +26,8 @@ class Said:
 
     def own(self) -> Said:
         """As the kernels want them, copied only where they are not so."""
-        after = None if self.after is None else self.after.contiguous()
-        return Said(self.stamps.contiguous(), self.last.contiguous(), self.penultimate.contiguous(), after)
+        after = None if self.after is None else self.after.int().contiguous()
+        return Said(self.stamps.int().contiguous(), self.last.contiguous(), self.penultimate.contiguous(), after)
 
 
 @dataclass(frozen=True)
