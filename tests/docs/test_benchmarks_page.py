@@ -201,3 +201,36 @@ def test_the_figures_of_word_times_are_those_of_the_file() -> None:
     # what the project promises of them
     assert clean["both"]["p50"] <= 0.08
     assert clean["both"]["near"] >= 0.95
+
+
+def _row(report: dict[str, Any], name: str, setting: str) -> dict[str, Any]:
+    return next(row for row in report["rows"] if (row["name"], row["setting"]) == (name, setting))
+
+
+def test_the_figures_of_long_recordings_with_random_weights_are_those_of_the_files() -> None:
+    section = PAGE[PAGE.index("| [tiny](long-tiny.json)") :].split("\n\n")[0]
+    header, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines())
+    reports = [json.loads((FOLDER / file).read_text("utf-8")) for file in re.findall(r"\((.*?)\)", " ".join(header))]
+    assert len(reports) == 2
+    assert len(lines) == 6
+    for title, *cells in lines:
+        setting = f"batched-{int(re.findall('[0-9]+', title)[0])}"
+        for report, cell in zip(reports, cells, strict=True):
+            if "not measured" in cell:
+                assert all(row["setting"] != setting for row in report["rows"])
+                continue
+            up = _row(report, "literatim", setting)["speed_up"]
+            beside = _row(report, "faster-whisper", setting)["ours_to_this"]
+            told = beside["seconds"] if "faster-whisper" in title else up["tokens_per_s"]
+            assert cell == f"{up['decoder_tokens_per_s'] if 'decoder' in title else told:.2f}"
+    for name, report in zip(("long-tiny.json", "long-small.json"), reports, strict=True):
+        given, settings = _command(name), report["settings"]
+        assert (report["model"], settings["seconds"]) == (given["shape"], 60 * given["minutes"])
+        assert settings["rounds"] == (given["rounds"] or 1)
+
+
+def test_our_time_beside_faster_whispers_batches_is_that_of_the_file() -> None:
+    report = json.loads((FOLDER / "long-demo-batched.json").read_text("utf-8"))
+    assert report["settings"]["rounds"] == _command("long-demo-batched.json")["rounds"] == 3
+    shares = [_row(report, "faster-whisper", f"batched-{size}")["ours_to_this"]["seconds"] for size in (8, 16)]
+    assert f"{shares[0]:.2f} of faster-whisper's time at 8 and {shares[1]:.2f} at 16" in " ".join(PAGE.split())
