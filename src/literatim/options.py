@@ -275,10 +275,14 @@ class TranscribeOptions:
             raise OptionError("carry_initial_prompt needs an initial_prompt")
         if self.hallucination_silence_threshold is not None and not self.word_timestamps:
             raise OptionError("hallucination_silence_threshold is about words; give word_timestamps True as well")
-        cut = self.strategy in {"chunked", "batched"} or bool(self.vad_filter)
         for name, given in (("clip_timestamps", self.clip_points != (0.0,)), ("prefix", bool(self.prefix))):
-            if cut and given:
-                raise OptionError(f"{name} is of the whole recording; give strategy sequential, without vad_filter")
+            if self.strategy == "chunked" and given:
+                raise OptionError(f"{name} is of the whole recording; give strategy sequential or batched")
+        if (self.strategy == "batched" or self.vad_filter) and list(self.clip_points) != sorted(self.clip_points):
+            raise OptionError(
+                f"clip_timestamps are {self.clip_points}; parts must follow one another where speech is found first or "
+                "pieces are decoded side by side"
+            )
 
     @property
     def clip_points(self) -> tuple[float, ...]:

@@ -172,6 +172,53 @@ def test_sequential_leaves_silence_out_where_asked(demo: Recognizer) -> None:
     assert found.duration == len(samples) / RATE
 
 
+@pytest.mark.parametrize("way", ["batched", "batched, all of it", "sequential, speech alone"])
+def test_parts_of_a_recording_are_as_these_parts_alone(way: str, demo: Recognizer) -> None:
+    """Speech is looked for in each part as in a recording of its own; its times are the whole recording's."""
+    samples = decode(recording_path("meeting")).samples[0].copy()
+    points = (0.5, 11.25, 11.25, 24.0, 30.0, 41.5)
+    options: dict[str, Any] = {
+        "strategy": way.split(",", maxsplit=1)[0],
+        "vad_filter": "all" not in way,
+        "language": "en",
+    }
+    options |= {"condition_on_previous_text": False}
+    found = demo.transcribe(samples, clip_timestamps=points, batch_size=4, **options)
+    told = []
+    for start, stop in zip(points[::2], points[1::2], strict=True):
+        part = demo.transcribe(samples[round(start * RATE) : round(stop * RATE)], batch_size=1, **options)
+        told += [(pytest.approx(s.start + start, abs=2e-3), s.text) for s in part.segments]
+    if "sequential" in way:  # one track of all the speech: its windows go on where a part ends
+        assert min(segment.start for segment in found.segments) >= 0.5
+        inside = [any(a <= s.start < b for a, b in zip(points[::2], points[1::2], strict=True)) for s in found.segments]
+        assert all(inside)
+        assert found.segments[0].text == told[0][1]
+    else:
+        assert [(segment.start, segment.text) for segment in found.segments] == told
+    assert len(found.segments) > 5
+    assert found.duration == len(samples) / RATE
+
+
+def test_a_part_behind_the_recording_holds_no_speech(demo: Recognizer) -> None:
+    samples = decode(recording_path("noisy")).samples[0][: 9 * RATE].copy()
+    found = demo.transcribe(samples, strategy="batched", clip_timestamps=(20.0, 30.0))
+    assert (found.text, found.warnings, found.duration) == ("", ("no speech was found",), 9.0)
+
+
+def test_a_prefix_is_of_the_first_piece(demo: Recognizer, plain: list[Transcript]) -> None:
+    """It begins with that; the others say what they say without it."""
+    at = [path.stem for path in recordings()].index("meeting")
+    file, told = recordings()[at], {"language": "en", "strategy": "batched"}
+    found = demo.transcribe(file, prefix="Good evening", batch_size=3, **told)  # type: ignore[arg-type]
+    first = chunks_of(decode(file).samples[0].copy(), 8)[0]
+    alone = demo.transcribe(first.samples.numpy(), prefix="Good evening", language="en")
+    count = len(alone.segments)
+    assert [segment.text for segment in found.segments[:count]] == [segment.text for segment in alone.segments]
+    assert found.segments[0].text != plain[at].segments[0].text
+    rest = {segment.start: segment.text for segment in plain[at].segments if segment.start > 8}
+    assert {segment.start: segment.text for segment in found.segments if segment.start > 8} == rest
+
+
 def test_segments_come_in_order_as_they_are_ready(demo: Recognizer, plain: list[Transcript]) -> None:
     """Whatever is decoded first: the longest pieces are."""
     streamed: list[Segment] = []

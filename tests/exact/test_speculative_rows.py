@@ -142,3 +142,38 @@ def test_recordings_that_join_late(
     model.engine.assistant = model.assistant(draft)
     for batch_size, pace in ((2, Cycle((3, 0, 5, 1, 0, 16))), (4, AdaptivePace())):
         assert transcripts(model, RECORDINGS, pace, batch_size=batch_size, **options) == alone
+
+
+FALLS: dict[str, Any] = {"strategy": "batched", "vad_filter": False, "temperature": (0.0, 0.3, 0.9)}
+FALLS |= {"logprob_threshold": -0.8, "compression_ratio_threshold": 1.8}
+PIECES: list[dict[str, Any]] = [
+    FALLS,
+    {**FALLS, "prefix": "it", "clip_timestamps": (0.1, 0.9, 1.2), "best_of": 2},
+    {**FALLS, "language": "nl", "word_timestamps": True, "initial_prompt": "said before"},
+    {**FALLS, "without_timestamps": True, "compression_ratio_threshold": 1.2},
+]
+MODELS = [("two layers", "float32", "near"), ("more bands", "bfloat16", "own ears"), ("screened", "float32", "few ids")]
+
+
+@pytest.mark.parametrize(
+    ("model", "way"),
+    [
+        pytest.param(MODELS[model], way, marks=[] if (model, way) in {(0, 0), (0, 1)} else [pytest.mark.slow])
+        for model in range(len(MODELS))
+        for way in range(len(PIECES))
+    ],
+)
+def test_pieces_fall_back_alike_in_any_batch(model: tuple[str, str, str], way: int, tmp_path: Path) -> None:
+    """Strategy batched with real fallbacks: at batch 1, 4 and 16, without a draft and with one."""
+    family, dtype, draft = model
+    made, options = Model(family, dtype, tmp_path), PIECES[way]
+    tell_apart(made.folder, RECORDINGS[2], RECORDINGS[3])
+    alone = transcripts(made, RECORDINGS, Pace(), batch_size=1, **options)
+    heats = [segment.temperature for found in alone for segment in found.segments]
+    assert len(set(heats)) > 1, "no fallback"
+    assert len({found.text for found in alone}) > 1
+    for batch_size in (4, 16):
+        assert transcripts(made, RECORDINGS, Pace(), batch_size=batch_size, **options) == alone
+    made.engine.assistant = made.assistant(draft)
+    for batch_size, pace in ((1, Pace(4)), (4, AdaptivePace()), (16, Cycle((3, 0, 5, 1, 0, 16)))):
+        assert transcripts(made, RECORDINGS, pace, batch_size=batch_size, **options) == alone

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from literatim.audio import silero
-from literatim.audio.chunks import Chunk, Cutter, Timeline
+from literatim.audio.chunks import Chunk, Cutter, Parts, Timeline
 from literatim.audio.decode import decode
 from literatim.audio.silero import FRAME, Silero, load_silero
 from literatim.audio.vad import Detector, Limits, Span, Speech, Spotter, quietest
@@ -135,6 +136,28 @@ def test_chunks_are_the_recordings_own_samples(
         assert longest is None or len(chunk.samples) <= longest
     flat = [time for span in spans(chunks) for time in span]
     assert flat == sorted(flat)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    points=st.lists(st.integers(0, 9_000), min_size=1, max_size=6, unique=True).map(sorted),
+    piece=st.integers(1, 4_000),
+    longest=st.sampled_from([0, 700]),
+)
+def test_parts_are_cut_as_recordings_of_their_own(points: list[int], piece: int, longest: int) -> None:
+    """However the samples come in; a part behind the end is none, the last may be open."""
+    samples, limits = torch.arange(8_000, dtype=torch.float32), Limits.of(VadOptions(vad_speech_pad_ms=0), 700)
+    asked = list(zip_longest(points[::2], points[1::2]))
+    cutter = Parts(lambda: Cutter(None, limits, longest), asked)
+    found = [chunk for part in samples.split(piece) for chunk in cutter.push(part)] + [*cutter.finish()]
+    told: list[int] = []
+    for start, stop in asked:
+        own, part = Cutter(None, limits, longest), samples[start:stop]
+        told += [len(chunk.samples) for chunk in ([*own.push(part), *own.finish()] if len(part) else [])]
+    assert [len(chunk.samples) for chunk in found] == told
+    for chunk in found:
+        assert torch.equal(chunk.samples, torch.cat([samples[start:end] for start, end in chunk.timeline.spans]))
+    assert sum(told) == sum(len(samples[start:stop]) for start, stop in asked)
 
 
 @settings(max_examples=40)

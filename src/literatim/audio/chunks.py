@@ -6,7 +6,7 @@ A chunk holds one or more spans of the recording, one after another without the 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,3 +97,37 @@ class Cutter:
         if self._parts:
             yield Chunk(torch.cat(self._parts), Timeline(self._spans))
         self._spans, self._parts = [], []
+
+
+class Parts:
+    """Chunks of the parts [start, stop) of a recording, in samples, one after another; None: to the end.
+
+    Each part is cut as a recording of its own.
+    """
+
+    def __init__(self, cutter: Callable[[], Cutter], parts: Sequence[tuple[int, int | None]]) -> None:
+        self._make, self._left, self._total = cutter, list(parts), 0
+        self._cutter: Cutter | None = None  # of the part that has begun
+
+    def push(self, samples: Tensor) -> Iterator[Chunk]:
+        """Take (n,) samples; the chunks that are complete."""
+        first, self._total = self._total, self._total + len(samples)
+        while self._left and self._left[0][0] < self._total:
+            start, stop = self._left[0]
+            self._cutter = self._cutter or self._make()
+            within = samples[max(start - first, 0) : None if stop is None else max(stop - first, 0)]
+            yield from (_moved(chunk, start) for chunk in self._cutter.push(within))
+            if stop is None or stop > self._total:
+                break
+            yield from self.finish()
+
+    def finish(self) -> Iterator[Chunk]:
+        """The chunks that are left of the part that has begun."""
+        if self._cutter is not None:
+            start, _ = self._left.pop(0)
+            yield from (_moved(chunk, start) for chunk in self._cutter.finish())
+            self._cutter = None
+
+
+def _moved(chunk: Chunk, by: int) -> Chunk:
+    return Chunk(chunk.samples, Timeline([(start + by, end + by) for start, end in chunk.timeline.spans]))

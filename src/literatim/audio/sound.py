@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from literatim.audio import mel
-from literatim.audio.chunks import Cutter, Timeline
+from literatim.audio.chunks import Cutter, Parts, Timeline
 from literatim.audio.decode import Stream
 from literatim.audio.vad import Span
 from literatim.errors import LiteratimError
@@ -82,7 +82,7 @@ class Sound:
 class _Taken:
     """The samples of a channel as they come, or what a cutter leaves of them."""
 
-    def __init__(self, n_mels: int, cutter: Cutter | None) -> None:
+    def __init__(self, n_mels: int, cutter: Cutter | Parts | None) -> None:
         self._cutter, self.spans = cutter, list[Span]()
         self._n_mels, self._kept, self._total = n_mels, bytearray(), 0
         self._peak, self._hash = mel.Maximum(n_mels), hashlib.blake2b(digest_size=16)
@@ -124,7 +124,7 @@ class _Taken:
         self._hash.update(samples.contiguous().numpy().data)
 
 
-def channels(stream: Stream, n_mels: int, cutter: Callable[[], Cutter] | None = None) -> list[Sound | None]:
+def channels(stream: Stream, n_mels: int, cutter: Callable[[], Cutter | Parts] | None = None) -> list[Sound | None]:
     """The channels of a recording, gone through once; with `cutter`s, the speech that they find in each, if any.
 
     A cutter gives each span as a chunk of its own.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import torch
 
 from literatim.audio import sound
-from literatim.audio.chunks import Chunk, Cutter, Timeline
+from literatim.audio.chunks import Chunk, Cutter, Parts, Timeline
 from literatim.audio.decode import Stream
 from literatim.audio.mel import SAMPLE_RATE, Samples
 from literatim.audio.silero import Silero, detector
@@ -223,7 +223,7 @@ class Recordings:
 
     def _chunks(self, pending: Pending, audio: Any, rate: float | None) -> Iterator[Track]:
         """A track for each chunk, as the recording is decoded: no more of it is held than that."""
-        stream, cutters = Stream(audio, sampling_rate=rate, options=self._job.audio), list[Cutter | Strider]()
+        stream, cutters = Stream(audio, sampling_rate=rate, options=self._job.audio), list[Cutter | Parts | Strider]()
         for block in stream:
             if not cutters:
                 pending.open(stream.channels, self._language)
@@ -249,8 +249,10 @@ class Recordings:
 
     def _track(self, pending: Pending, channel: int, samples: Samples, timeline: Timeline | None) -> Track:
         found = pending.channels[channel]
-        track = begin(self._engine, pending.index, channel, samples, self._job.text, found.voice)
+        options = self._job.text if timeline is None else replace(self._job.text, clip_timestamps=(0.0,))
+        track = begin(self._engine, pending.index, channel, samples, options, found.voice)
         track.timeline = timeline
+        track.walk.first = found.parts == 0
         return self._counted(track, found)
 
     def _counted(self, track: Track, channel: Channel) -> Track:
@@ -258,15 +260,20 @@ class Recordings:
         channel.parts += 1
         return track
 
-    def _parted(self, channel: Channel) -> Cutter | Strider:
+    def _parted(self, channel: Channel) -> Cutter | Parts | Strider:
         """What makes chunks of a channel."""
         if self._strides is None:
             return self._cutter(self._longest)
         channel.stitcher = chunked.Stitcher(self._engine)
         return Strider(self._strides)
 
-    def _cutter(self, longest: int | None) -> Cutter:
-        """Of chunks of at most `longest` samples, None: of single spans, however long."""
+    def _cutter(self, longest: int | None) -> Cutter | Parts:
+        """Of chunks of at most `longest` samples, None: of single spans, however long; in the parts asked for."""
+        points = [round(time * SAMPLE_RATE) for time in self._job.text.clip_points]
+        cutter = partial(self._plain_cutter, longest)
+        return cutter() if points == [0] else Parts(cutter, list(zip_longest(points[::2], points[1::2])))
+
+    def _plain_cutter(self, longest: int | None) -> Cutter:
         limits = Limits.of(self._job.vad, longest)
         if self._network is None:  # nothing is left out, so that nothing needs room around it
             limits = replace(limits, pad=0)
