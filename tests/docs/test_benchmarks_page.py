@@ -234,3 +234,15 @@ def test_our_time_beside_faster_whispers_batches_is_that_of_the_file() -> None:
     assert report["settings"]["rounds"] == _command("long-demo-batched.json")["rounds"] == 3
     shares = [_row(report, "faster-whisper", f"batched-{size}")["ours_to_this"]["seconds"] for size in (8, 16)]
     assert f"{shares[0]:.2f} of faster-whisper's time at 8 and {shares[1]:.2f} at 16" in " ".join(PAGE.split())
+
+
+def test_the_figures_of_memory_are_those_of_the_file() -> None:
+    report = json.loads((FOLDER / "long-memory-demo.json").read_text("utf-8"))
+    assert report["settings"]["minutes"] == list(_command("long-memory-demo.json")["lengths"])
+    rows = _table("### Memory")
+    found = {(row["way"], row["minutes"]): row["beyond"] for row in report["rows"]}
+    assert len(found) == sum(len(cells) - 1 for cells in rows)
+    for way, *cells in rows:
+        expected = [found[way, minutes] / 1e6 for minutes in report["settings"]["minutes"]]
+        assert cells == [f"{size:.0f}" for size in expected]
+    assert max(found.values()) < 1.5e9
