@@ -15,6 +15,7 @@ import torch
 from scipy.ndimage import median_filter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from literatim.decode import align
 from literatim.train import alignment, evaluate, grammar, sets, sounds, voices
 from literatim.train.compose import IGNORED, Composer, Phase
 from literatim.train.corpus import Corpus
@@ -363,7 +364,7 @@ class TestAlignment:
     @pytest.mark.parametrize("seed", range(6))
     def test_rows_start_where_a_best_path_enters_them(self, seed):
         scores = np.random.default_rng(seed).normal(size=(3, 5))
-        starts = alignment.row_starts(scores).tolist()
+        starts = align.starts(scores.astype(np.float32)).tolist()
         assert starts[0] == 0
         # between two starts the path either turns at once or stays in the column where the next row begins
         ends = [range(start, following + 1) for start, following in itertools.pairwise([*starts, 4])]
@@ -379,7 +380,8 @@ class TestAlignment:
         values = attention.numpy().astype(np.float64)
         scores = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
         wanted = median_filter(scores, size=(1, 1, 7), mode="mirror")
-        np.testing.assert_allclose(alignment.sharpened(attention), wanted, atol=1e-4)
+        found = torch.stack([align.sharpened(head.clone()) for head in attention])
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
 
     def test_the_head_that_follows_the_words_is_chosen(self):
         numbers = np.random.default_rng(2)

@@ -56,6 +56,8 @@ def random_run(number: int) -> list[float]:
 def recordings() -> dict[str, np.ndarray]:
     random = np.random.default_rng(5)
     found = {name: decode(recording_path(name)).samples[0][: 20 * RATE + 77] for name in ("meeting", "noisy")}
+    if given := os.environ.get("LITERATIM_RECORDING"):
+        found["given"] = decode(given).samples[0]
     found |= {make.__name__: 0.1 * make(random, 4 * RATE + 5) for make in sounds.KINDS}
     return {**found, "silence": np.zeros(RATE, np.float32), "short": found["meeting"][RATE : RATE + 200]}
 

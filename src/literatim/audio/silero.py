@@ -52,13 +52,16 @@ class Silero(nn.Module):
         self.out = nn.Linear(WIDTH, 1)
 
     def forward(self, frames: Tensor, state: State) -> tuple[Tensor, State]:
-        """(B, F, CONTEXT + FRAME) samples and both halves of the state (1, B, WIDTH) -> (B, F), and the next state."""
+        """(B, F, CONTEXT + FRAME) samples and both halves of the state (1, B, WIDTH) -> (B, F), and the next state.
+
+        What is returned is on the CPU.
+        """
         rows = F.pad(frames.flatten(0, 1)[:, None], (0, CONTEXT), mode="reflect")
         real, imaginary = self.stft(rows).chunk(2, 1)  # (B F, 129, 4) each
         x = (real.square() + imaginary.square()).sqrt()
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = conv(x).relu()
-        heard, state = self.lstm(x[..., 0].view(*frames.shape[:2], WIDTH), state)
+        heard, state = self.lstm(x[..., 0].view(*frames.shape[:2], WIDTH).cpu(), state)
         probabilities: Tensor = self.out(heard.relu())[..., 0].sigmoid()
         return probabilities, state
 
@@ -80,7 +83,11 @@ def weights_path() -> Path:
 
 
 def load_silero(device: torch.device | str = "cpu") -> Silero:
-    """The network with its weights, in float32."""
+    """The network with its weights, in float32.
+
+    The convolutions, four fifths of the work, are on `device`, many frames at a time; the LSTM goes step by step, each
+    too small for an accelerator, and some have none: it stays on the CPU.
+    """
     path, network = weights_path(), Silero()
     try:
         there = initializers(path)
@@ -89,10 +96,13 @@ def load_silero(device: torch.device | str = "cpu") -> Silero:
         network.load_state_dict(found)
     except (ValueError, KeyError, RuntimeError) as error:
         raise DependencyError(f"{path} is not what literatim knows ({error}); {_UPDATE}") from error
-    return network.eval().requires_grad_(False).to(device)
+    network.eval().requires_grad_(False).to(device)
+    network.lstm.cpu()
+    network.out.cpu()
+    return network
 
 
 @lru_cache(maxsize=1)
 def detector() -> Silero:
-    """The network on the CPU, loaded once: a step of its LSTM is too small to be worth an accelerator's launch."""
+    """The network on the CPU, loaded once: an hour of sound takes some seconds of one core there."""
     return load_silero()

@@ -51,10 +51,10 @@ class Detector:
 
     def _listen(self, samples: Tensor) -> Tensor:
         frames = samples.unfold(0, CONTEXT + FRAME, FRAME)[None]  # (1, F, CONTEXT + FRAME)
-        device = self._network.out.weight.device
+        device = self._network.stft.weight.device
         with torch.inference_mode():
             probabilities, self._state = self._network(frames.to(device), self._state)
-        found: Tensor = probabilities[0].cpu()
+        found: Tensor = probabilities[0]
         return found
 
 

@@ -36,12 +36,16 @@ def attended(scores: Tensor, steps: int) -> Tensor:
     room = torch.empty(MEDIAN_WIDTH + 1, fed, steps)
     total = torch.zeros(fed, steps)
     for head in scores:
-        attention = head[:, :steps].softmax(-1)
-        attention -= attention.mean(0)
-        deviation = torch.linalg.vector_norm(attention, dim=0) / math.sqrt(fed)
-        total += median(attention.div_(deviation.masked_fill_(deviation == 0, 1)), room)
+        total += sharpened(head[:, :steps].softmax(-1), room)
     mean: Tensor = total / heads
     return mean
+
+
+def sharpened(attention: Tensor, room: Tensor | None = None) -> Tensor:
+    """A head's attention (K, S): z-scores over the tokens, median over time; `attention` and `room` are written to."""
+    attention -= attention.mean(0)
+    deviation = torch.linalg.vector_norm(attention, dim=0) / math.sqrt(len(attention))
+    return median(attention.div_(deviation.masked_fill_(deviation == 0, 1)), room)
 
 
 def median(values: Tensor, room: Tensor | None = None) -> Tensor:

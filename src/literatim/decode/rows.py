@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from literatim.decode.beam import Beam
@@ -123,6 +124,17 @@ class Row:
         if self.request.noise is not None:
             self.request.noise.forget(len(self.said))
         return right, used if used <= right else min(proposed, right + 1)
+
+    def states(self, fill: Callable[[int], int]) -> Tensor:
+        """The hidden states (N, D) behind what was said; off the CPU N is what it is to be filled up to."""
+        if self.decided[0].device.type == "cpu":
+            return torch.cat(self.decided)
+        made = self.decided[0].new_zeros(fill(sum(map(len, self.decided))), self.decided[0].shape[1])
+        done = 0
+        for part in self.decided:
+            made[done : done + len(part)] = part
+            done += len(part)
+        return made
 
     def result(self, sum_logprob: float, drafted: bool) -> Decoded:
         """Once finished."""

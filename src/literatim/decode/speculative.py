@@ -204,12 +204,16 @@ class Batch:
 
     def _said(self, row: Row) -> Decoded:
         """What a finished row said, with the log-probabilities of its tokens among those the rules allowed."""
-        hidden, total, done = torch.cat(row.decided), 0.0, 0
-        said = [*row.said, self._rules.eot][: len(hidden)]
+        hidden, total, done = row.states(self._fill), 0.0, 0
+        count = sum(map(len, row.decided))  # what follows fills it up
+        said = [*row.said, *[self._rules.eot] * (len(hidden) + 1)][: len(hidden)]
         for part in torch.split(hidden, LOGITS_BLOCK):
-            scores = self._ruled(self._main.logits(part), row.said, done)
+            scores = self._ruled(self._main.logits(part), said, done)
             ids = torch.tensor(said[done : done + len(part)], device=self._device)
             logprobs = scores.gather(1, ids[:, None])[:, 0] - scores.logsumexp(-1)
+            if count < done + len(part):
+                places = torch.arange(len(part), dtype=torch.int32, device=self._device)
+                logprobs = torch.where(places < count - done, logprobs, 0.0)
             total += float(logprobs.sum())
             done += len(part)
         return row.result(total, self._draft is not None)

@@ -185,13 +185,16 @@ class Engine:
         with self.at_work():
             sound = partial(self._hearing, slot)
             hidden, scores = follow(self.model.decoder, self.steps.whole, sound, tokens, self.heads)
-            logits = self.steps.logits(hidden[len(start) - 1 :][: len(text)])  # (N, V)
+            before, after = len(start) - 1, len(hidden) - len(start) + 1 - len(text)
+            if self.device.type == "cpu":  # elsewhere few shapes count for more
+                hidden, before, after = hidden[before : len(hidden) - after], 0, 0
+            logits = self.steps.logits(hidden)  # (K, V)
             logits = torch.cat([logits[:, : tokenizer.eot], logits[:, tokenizer.timestamp_end :]], 1)
             added = tokenizer.timestamp_end - tokenizer.eot  # words may have been added behind the timestamps
             places = [token if token < tokenizer.eot else token - added for token in text]
-            chosen = torch.tensor(places, device=self.device)[:, None]
+            chosen = torch.tensor([*[0] * before, *places, *[0] * after], device=self.device)[:, None]
             probabilities = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).exp().tolist()
-            return scores[:, : len(fed)].cpu(), probabilities
+            return scores.cpu()[:, : len(fed)], probabilities[before : before + len(text)]
 
     def _hearing(self, slot: int, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values (1, H, S, C) of the sound in a slot."""

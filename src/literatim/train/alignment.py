@@ -23,13 +23,13 @@ import torch
 import transformers
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from literatim.decode.align import STEP_SECONDS, sharpened, starts
 from literatim.train import grammar, voices
 from literatim.train.speech import Espeak
 from literatim.train.vocabulary import IDS, LANGUAGES, WINDOW_SECONDS
 
 MOST_HEADS = 6
 WINDOWS = 40
-MEDIAN_WIDTH = 7  # positions of 20 ms, WhisperConfig.median_filter_width
 RATE = 16_000
 
 Head = tuple[int, int]  # layer, head
@@ -68,37 +68,6 @@ def windows(count: int, seed: int) -> Iterator[Window]:
         yield Window(samples, language, tuple(words), tuple(starts))
 
 
-def sharpened(attention: torch.Tensor) -> np.ndarray:
-    """Attention (H, N, T) of softmax as openai/whisper aligns with it: z-scores over tokens, median over time."""
-    deviation, mean = torch.std_mean(attention, dim=-2, keepdim=True, unbiased=False)
-    scores = (attention - mean) / deviation.clamp(min=1e-9)
-    half = MEDIAN_WIDTH // 2
-    padded = torch.nn.functional.pad(scores, (half, half), mode="reflect")
-    return padded.unfold(-1, MEDIAN_WIDTH, 1).median(-1).values.double().numpy()
-
-
-def row_starts(scores: np.ndarray) -> np.ndarray:
-    """The column where the path of the largest sum of `scores` (N, T) enters each row: int (N,).
-
-    Paths go from the first to the last cell, by one row, one column or both at a time.
-    """
-    rows, columns = scores.shape
-    best = np.full((rows + 1, columns + 1), np.inf)
-    best[0, 0] = 0
-    for diagonal in range(2, rows + columns + 1):
-        i = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-        j = diagonal - i
-        before = np.minimum(np.minimum(best[i - 1, j - 1], best[i - 1, j]), best[i, j - 1])
-        best[i, j] = before - scores[i - 1, j - 1]
-    starts = np.zeros(rows, int)
-    row, column = rows, columns
-    while row > 0:
-        starts[row - 1] = column - 1
-        steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))
-        row, column = min(steps, key=lambda cell: best[cell])
-    return starts
-
-
 @dataclass(frozen=True)
 class Attended:
     """One window as the decoder attends to it: scores (H, N, T), the row of each word, and its true start."""
@@ -109,8 +78,8 @@ class Attended:
 
     def errors(self, heads: Sequence[int]) -> np.ndarray:
         """Seconds between the starts that `heads` find together and the true ones: (words,)."""
-        columns = row_starts(self.scores[list(heads)].mean(0))
-        return np.asarray(np.abs(columns[list(self.rows)] * 0.02 - np.asarray(self.starts)), float)
+        columns = starts(self.scores[list(heads)].mean(0))
+        return np.asarray(np.abs(columns[list(self.rows)] * STEP_SECONDS - np.asarray(self.starts)), float)
 
 
 class Attention:
@@ -144,7 +113,8 @@ class Attention:
         )
         attention = torch.cat([layer[0] for layer in output.cross_attentions])  # (H of all layers, N, T)
         # the row that reads a token's predecessor is the one that finds the token
-        return Attended(sharpened(attention)[:, len(start) : -1], tuple(rows), window.starts)
+        scores = torch.stack([sharpened(head) for head in attention])
+        return Attended(scores[:, len(start) : -1].numpy(), tuple(rows), window.starts)
 
 
 def mean_error(attended: Sequence[Attended], heads: Sequence[int]) -> float:
