@@ -16,6 +16,8 @@ NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which anot
 PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
 CONSIDERED_EVERY = 8  # rounds, after which the best number is looked for anew
 WORTH = 1.08  # times as many tokens a second as plainly: what speculation must promise
+SHORT = 1e-3  # seconds of a plain round; in shorter ones what a change of networks costs the caches is as much as a
+WORTH_SHORT = 2.0  # gain, and times scatter by as much again: then it must promise so many times as many
 
 
 class Pace:
@@ -70,7 +72,7 @@ class AdaptivePace(Pace):
             wanted = FIRST
         else:
             self._consider(times)
-            wanted = self._another(times) if times.gain > WORTH else self._probe(times)
+            wanted = self._another(times) if times.pays else self._probe(times)
         return wanted if wanted <= most else max(choice for choice in self._choices if choice <= most)
 
     def _consider(self, times: Times) -> None:
@@ -116,7 +118,7 @@ class AdaptivePace(Pace):
         if not proposals:
             return
         self._owed, promised = 0.0, self._promised(proposals)
-        if times.gain <= WORTH:
+        if not times.pays:
             times.since = CONSIDERED_EVERY  # it was a look whether things have changed
         for right, judged in tried:
             fade = MEMORY**judged
@@ -154,6 +156,11 @@ class Times:
     def seen(self, proposals: int) -> bool:
         """Whether such a round was timed."""
         return proposals in self._medians
+
+    @property
+    def pays(self) -> bool:
+        """Whether the best number is worth it."""
+        return self.gain > (WORTH if self._medians.get(0, SHORT) >= SHORT else WORTH_SHORT)
 
     def only(self, proposals: int) -> bool:
         """Whether no other kind of round was timed."""
