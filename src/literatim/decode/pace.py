@@ -16,7 +16,7 @@ NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which anot
 PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
 CONSIDERED_EVERY = 8  # rounds, after which the best number is looked for anew
 WORTH = 1.08  # times as many tokens a second as plainly: what speculation must promise
-SHORT = 1e-3  # seconds of a plain round; in shorter ones what a change of networks costs the caches is as much as a
+SHORT = 0.7e-3  # seconds of a plain round; in shorter ones what a change of networks costs the caches is as much as a
 WORTH_SHORT = 2.0  # gain, and times scatter by as much again: then it must promise so many times as many
 
 
