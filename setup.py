@@ -9,8 +9,10 @@ import sys
 from setuptools import Extension, setup
 
 COMMON = ["-O3", "-std=gnu11", "-fno-math-errno", "-ffp-contract=fast", "-fno-strict-aliasing"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"]
 X86 = {
-    "v4": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"],
+    "v4bf16": [*AVX512, "-mavx512bf16"],
+    "v4": AVX512,
     "v3": ["-mavx2", "-mfma"],
 }
 LEVELS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}

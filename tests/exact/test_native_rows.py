@@ -22,7 +22,7 @@ from literatim.models.whisper import Decoder
 from literatim.native import choice, library
 from literatim.native.library import Library
 
-LEVELS = [found for level in ("v4", "v3", "base") if (found := library._find(level)) is not None]
+LEVELS = [found for level in ("v4bf16", "v4", "v3", "base") if (found := library._find(level)) is not None]
 pytestmark = pytest.mark.skipif(not LEVELS, reason="no kernels were built here, or none for this processor")
 EPSILON = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
 STEPS, PLACES, HEARD, ROWS = 20, 40, 77, 4
@@ -130,6 +130,29 @@ def test_wider_vectors_give_the_same(shape: tuple[int, int, int, int], dtype: to
     assert all(torch.equal(first, other) for other in others)
 
 
+@pytest.mark.skipif(len(LEVELS) < 2, reason="one level")
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(1, 60), width=st.sampled_from([2, 34, 128, 200]), seed=st.integers(0, 2**20))
+def test_products_of_bfloat16_round_as_the_instruction_for_them(rows: int, width: int, seed: int) -> None:
+    """Numbers of all sizes, also those that count as zero because they are, or their products become, too small."""
+    random = torch.Generator().manual_seed(seed)
+    config = WhisperConfig(8, width, 1, 1, width, 1, 1, width, 90, HEARD, PLACES)
+
+    def numbers(count: int) -> Tensor:
+        exponents = torch.randint(0, 150, (count, width), generator=random) << 7
+        others = torch.randint(0, 256, (count, width), generator=random)  # sign and fraction
+        bits = (others & 127) | exponents | ((others & 128) << 8)
+        return bits.to(torch.int32).to(torch.int16).view(torch.bfloat16)
+
+    model, hidden = Decoder(config).to(torch.bfloat16).eval().requires_grad_(False), numbers(rows)
+    model.tokens.weight.data.copy_(numbers(90))
+    first, *others = (NativeDecoder(copy.deepcopy(model), kernels).logits(hidden) for kernels in LEVELS)
+    assert all(torch.equal(first.view(torch.int32), other.view(torch.int32)) for other in others)
+    truth = hidden.double() @ model.tokens.weight.double().T
+    size = hidden.double().abs() @ model.tokens.weight.double().abs().T
+    assert ((first - truth).abs() <= width * 2.0**-24 * size + width * 2.0**-100).all()
+
+
 @pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
 def test_rows_move_and_what_was_before_counts_nothing(kernels: Library) -> None:
     heard = Heard(decoder(SHAPES[0], torch.float32, 1), 1, kernels)
@@ -189,7 +212,7 @@ def test_the_screen_finds_the_likeliest(
     allowed = torch.zeros(ids)
     allowed[torch.randint(0, ids, (ids // 5,), generator=random)] = -math.inf
     screen = NativeScreen(weight, text, SCREENS[0])
-    found, truth = screen.logits(hidden, allowed), hidden.double() @ weight.double().T
+    found, truth = screen.logits(hidden, allowed).clone(), hidden.double() @ weight.double().T
     size = hidden.double().norm(dim=-1, keepdim=True) * weight.double().norm(dim=-1)
     truth[:, :text] += allowed[:text]
     close = 1e-6 * size  # of sums of so many products in float32
@@ -199,7 +222,7 @@ def test_the_screen_finds_the_likeliest(
     assert ((top - truth.gather(1, best)) <= 2 * close.gather(1, best)).all()
     assert ((found.gather(1, best) - truth.gather(1, best)).abs() <= close.gather(1, best)).all()
     assert torch.equal(found[:, :text] == -math.inf, truth[:, :text] == -math.inf)
-    one = [screen.logits(hidden[row : row + 1], allowed) for row in range(rows)]
+    one = [screen.logits(hidden[row : row + 1], allowed).clone() for row in range(rows)]
     assert torch.equal(torch.cat(one), found)
 
 

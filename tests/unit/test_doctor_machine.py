@@ -271,6 +271,7 @@ def test_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("torch", "variables", "status", "said"),
     [
+        ({"kernels": "v4bf16"}, {}, OK, "bfloat16"),
         ({"kernels": "v4"}, {}, OK, "AVX-512"),
         ({"kernels": "base"}, {}, OK, "this processor's vectors"),
         ({"kernels": None}, {"LITERATIM_KERNELS": "none"}, INFO, "LITERATIM_KERNELS=none"),

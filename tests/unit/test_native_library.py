@@ -24,7 +24,7 @@ def decoder(width: int = 16, heads: int = 2) -> Decoder:
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """All levels are there; the names of the files that were loaded."""
-    for level in ("v4", "v3", "base"):
+    for level in ("v4bf16", "v4", "v3", "base"):
         (tmp_path / f"_{level}.so").touch()
     loaded: list[str] = []
     monkeypatch.setattr(library, "_FOLDER", tmp_path)
@@ -40,6 +40,8 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma", "
 @pytest.mark.parametrize(
     ("flags", "wanted", "level"),
     [
+        (AVX512 | {"avx512_bf16"}, "", "v4bf16"),
+        (AVX512 | {"avx512_bf16"}, "v4", "v4"),
         (AVX512, "", "v4"),
         (AVX512, "v3", "v3"),
         (AVX512, "none", None),

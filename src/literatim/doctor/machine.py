@@ -15,7 +15,12 @@ from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding
 
 SECTION = "machine"
 _CHOICE = "LITERATIM_KERNELS"
-_LEVELS = {"v4": "AVX-512 and VNNI", "v3": "AVX2", "base": "this processor's vectors"}
+_LEVELS = {
+    "v4bf16": "AVX-512 with VNNI and bfloat16",
+    "v4": "AVX-512 and VNNI",
+    "v3": "AVX2",
+    "base": "this processor's vectors",
+}
 _LITTLE = 2 * 2**30  # bytes; torch itself takes about a quarter of it
 _ROOT = Path("/")
 

@@ -1,8 +1,8 @@
 """Whisper's decoder by the compiled kernels of `native`: on a CPU a step is one call, and reads its weights once.
 
 What a row gives is the same to the last bit in any batch and with any number of queries, by the order of the sums in
-decoder.c. Weights, keys and values are held in the model's dtype; everything between them is float32, so in bfloat16
-the result is nearer to float32's than that of torch's modules.
+decoder.c. Weights, keys and values are held in the model's dtype, and what they are multiplied with is rounded to it;
+sums and everything else are float32, so in bfloat16 the result is nearer to float32's than that of torch's modules.
 
 Letters of shapes as in `whisper.py`.
 """
@@ -31,6 +31,11 @@ _DTYPES = (torch.float32, torch.bfloat16)
 def _filled(count: int) -> int:
     """So many, filled up to whole blocks."""
     return -(-count // LANES) * LANES
+
+
+def _lines(size: int) -> int:
+    """So many bytes, filled up to an odd number of a cache's lines: rows of a matrix then lie in all parts of it."""
+    return (-(-size // 64) | 1) * 64
 
 
 def _memory(held: Tensor, size: int) -> library.Memory:
@@ -178,10 +183,11 @@ class NativeDecoder:
     def _step(self, rows: int, fed: int, threads: int) -> library.Step:
         """A step of so many rows and queries, but for what it works on."""
         width, heads = self.config.d_model, self.config.decoder_heads
-        wide = max(3 * width, self.config.decoder_ffn)
+        size = self.positions.element_size()
+        wide_row, narrow_row = _lines(max(4 * 3 * width, size * self.config.decoder_ffn)), _lines(size * width)
         places = max(_filled(self.config.target_positions + SPARE), _filled(self.config.source_positions))
         scratch = max(library.PIECE, library.QUERIES * (2 * _filled(width // heads) + places))
-        sizes = {"x": rows * fed * width, "wide": rows * fed * wide, "narrow": rows * fed * width}
+        sizes = {"x": rows * fed * width, "wide": rows * fed * wide_row // 4, "narrow": rows * fed * narrow_row // 4}
         sizes |= {"scratch": threads * scratch, "jobs": library.PHASES * len(self._layers) + library.MORE_PHASES}
         grown = [self._grows(name, size) for name, size in sizes.items()]
         if any(grown):
@@ -191,8 +197,9 @@ class NativeDecoder:
             rows=rows,
             fed=fed,
             heard=self.config.source_positions,
+            wide_row=wide_row,
+            narrow_row=narrow_row,
             scratch_size=scratch,
-            wide_size=wide,
             **rooms,
         )
 

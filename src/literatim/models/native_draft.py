@@ -33,9 +33,8 @@ class NativeDraft:
 
         `lengths` (B,) int32 are the positions fed so far.
         """
-        rows, width = hidden.shape
-        states = hidden.to(self.decoder.positions.dtype).contiguous()
-        exact = hidden.float().contiguous() if hidden.dtype != torch.float32 else states.clone()
+        rows = len(hidden)
+        states = hidden.to(self.decoder.positions.dtype, copy=True, memory_format=torch.contiguous_format)
         scores, out = torch.empty((rows, len(self.bounds.allowed))), torch.empty((rows, count), dtype=torch.int32)
         numbers = torch.empty((4, rows), dtype=torch.int32)  # found, fed, lengths, stamps
         numbers[2], numbers[3] = lengths, said.stamps
@@ -47,9 +46,9 @@ class NativeDraft:
         pick = choice.task(scores, own, self.bounds, found, jobs)
         logits = screen = chosen = None
         if isinstance(self.head, NativeHead):
-            logits = self.head.task(exact, scores)
+            logits = self.head.task(states, scores)
         else:
-            screen, chosen = self.head.screen, self.head.choice(exact, self.bounds.allowed, scores)
+            screen, chosen = self.head.screen, self.head.choice(states, self.bounds.allowed, scores)
         given = library.Draft(
             model=ctypes.addressof(self.decoder.model),
             step=ctypes.addressof(step),
@@ -65,12 +64,8 @@ class NativeDraft:
             to_own=None if self.to_own is None else self.to_own.data_ptr(),
             fed=fed.data_ptr(),
             lengths=places.data_ptr(),
-            states=states.data_ptr(),
-            hidden=exact.data_ptr(),
             out=out.data_ptr(),
             rows=rows,
-            width=width,
-            half=states.dtype == torch.bfloat16,
             most=count,
             begin=self.bounds.begin,
             end=self.bounds.end,

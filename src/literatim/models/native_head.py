@@ -27,14 +27,14 @@ class NativeHead:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
-        rows, ids = hidden.reshape(-1, hidden.shape[-1]).float().contiguous(), len(self._weight)
+        rows, ids = hidden.reshape(-1, hidden.shape[-1]).to(self._weight.dtype).contiguous(), len(self._weight)
         out = torch.empty((len(rows), ids))
         task = self.task(rows, out)
         self._kernels.logits(ctypes.byref(task), ctypes.byref(self._kernels.pool()))
         return out.view(*hidden.shape[:-1], ids)
 
     def task(self, rows: Tensor, out: Tensor) -> library.Logits:
-        """To put the logits of `rows` (N, D) float32 into `out` (N, V); both are to be kept until it is done."""
+        """To put the logits of `rows` (N, D), in the matrix's dtype, into `out` (N, V); both are to be kept meanwhile."""
         ids, inputs = self._weight.shape
         size = library.LOGITS_COLUMNS * inputs * self._weight.element_size() + 4 * library.LOGITS_PIECE
         count = self._kernels.pool().most * size // 4

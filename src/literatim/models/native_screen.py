@@ -34,6 +34,7 @@ class NativeScreen:
         self._scales = torch.cat(scales)[:, 0].contiguous()
         self._rest = library.zeros((-(-(ids - text) // LANES) * LANES, inputs), weight.dtype)
         kernels.pack(half, self._weight[text:].data_ptr(), ids - text, inputs, self._rest.data_ptr())
+        self._out = torch.empty((0, ids))
         self.screen = library.Screen(
             codes=self._codes.data_ptr(),
             scales=self._scales.data_ptr(),
@@ -53,15 +54,17 @@ class NativeScreen:
         return self._weight is weight
 
     def logits(self, hidden: Tensor, allowed: Tensor) -> Tensor:
-        """Logits (B, V) float32 of hidden states (B, D), as `Screen.logits`."""
-        exact, out = hidden.float().contiguous(), torch.empty((len(hidden), len(self._weight)))
-        chosen = self.choice(exact, allowed, out)
+        """Logits (B, V) float32 of hidden states (B, D), as `Screen.logits`; they last until the next call."""
+        exact, rows = hidden.to(self._weight.dtype).contiguous(), len(hidden)
+        if len(self._out) < rows:  # kept: new memory is cleared by the system, which takes as long as the products
+            self._out = library.zeros((rows, len(self._weight)), torch.float32)
+        chosen = self.choice(exact, allowed, self._out)
         assert self._kernels.choose is not None
         self._kernels.choose(ctypes.byref(self.screen), ctypes.byref(chosen.task), ctypes.byref(self._kernels.pool()))
-        return out
+        return self._out[:rows]
 
     def choice(self, exact: Tensor, allowed: Tensor, out: Tensor) -> Choice:
-        """To put the logits of float32 states (B, D) into `out` (B, V); all of these are to be kept meanwhile."""
+        """To put the logits of states (B, D), in the matrix's dtype, into `out` (B, V); all of these are to be kept."""
         rows, inputs = exact.shape
         most = self._kernels.pool().most
         filled, floats = -(-inputs // _FOUR) * _FOUR, rows * (2 + most) + most * library.CHOICE_PIECE

@@ -3,8 +3,8 @@
  * Every number is summed in an order that nothing but its own row's content decides: not how many rows or queries come
  * with it, not how many threads there are, not how wide the processor's vectors are.
  *
- * Packed matrices lie as blocks of LANES columns, and in a block two inputs at a time: [N / 16][K / 2][16][2] in
- * bfloat16 ("half"), so that one 32-bit lane holds both, and [N / 16][K / 2][2][16] in float32.
+ * Packed matrices lie as blocks of LANES columns: [N / 16][K / 2][16][2] in bfloat16 ("half"), so that one 32-bit lane
+ * holds two inputs, and [N / 16][K][16] in float32. What is multiplied with them is in the same dtype.
  */
 #ifndef LITERATIM_COMMON_H
 #define LITERATIM_COMMON_H
@@ -14,6 +14,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define LANES 16
 #if defined(__AVX512F__)
@@ -25,7 +28,6 @@
 #endif
 #define PARTS (LANES * 4 / WIDTH)
 #define AHEAD 4096 /* bytes */
-#define PAIR 128   /* bytes of two inputs for LANES columns, float32; half of it in bfloat16 */
 
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < (n); i++)
@@ -54,12 +56,31 @@ typedef struct {
 typedef struct {
     Shared *shared;
     int32_t me, team, phase;
+    uint32_t before; /* how the thread counted */
 } Worker;
+
+/* From now on numbers below 2^-126 are zero; returns how it was. */
+INLINE uint32_t flush(void) {
+#if defined(__x86_64__)
+    const uint32_t before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040); /* of results and of operands */
+    return before;
+#else
+    return 0;
+#endif
+}
 
 INLINE Worker join(Shared *shared) {
     const Pool *pool = shared->pool;
     const int together = pool->parallel && pool->most > 1;
-    return (Worker){shared, together ? pool->thread() : 0, together ? pool->count() : 1, 0};
+    return (Worker){shared, together ? pool->thread() : 0, together ? pool->count() : 1, 0, flush()};
+}
+
+INLINE void leave(const Worker *worker) {
+    (void)worker;
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(worker->before);
+#endif
 }
 
 /* Do `work` on `task` by all threads, in so many phases. */
@@ -89,6 +110,12 @@ INLINE void wait_for_all(Worker *worker) {
 }
 
 /* ---- numbers ---- */
+
+/* Up to `whole` bytes: as many as that are mostly wanted, which takes a moment where their number is known. */
+INLINE void copy(void *to, const void *from, int64_t size, const int64_t whole) {
+    if (size >= whole) memcpy(to, from, whole);
+    else memcpy(to, from, size);
+}
 
 INLINE vf load(const void *from) { return *(const vf *)from; }
 INLINE void store(void *to, vf values) { *(vf *)to = values; }
@@ -128,177 +155,177 @@ INLINE float from_half(uint16_t bits) {
     return value;
 }
 
-INLINE uint16_t to_half(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    if (value != value) return 0x7fc0;
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 INLINE float element(const void *matrix, int64_t at, int half) {
     return half ? from_half(((const uint16_t *)matrix)[at]) : ((const float *)matrix)[at];
 }
 
-INLINE void put(void *matrix, int64_t at, float value, int half) {
-    if (half) ((uint16_t *)matrix)[at] = to_half(value);
-    else ((float *)matrix)[at] = value;
+/* The bits of bfloat16, in the lower half of each lane. */
+INLINE vi to_halves(vf values) {
+    const vi bits = (vi)values, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (rounded & (values == values)) | (0x7fc0 & (values != values));
 }
 
 /* ---- products ---- */
 
-/* Part `p` of the LANES weights of the k-th pair of inputs. */
-INLINE void take_pair(const int half, const char *block, int64_t k, int p, vf *first, vf *second) {
-    const char *at = block + k * (half ? PAIR / 2 : PAIR) + p * WIDTH;
-    if (half) {
-        const vi both = *(const vi *)at;
-        *first = (vf)(both << 16);
-        *second = (vf)(both & (int32_t)0xffff0000);
-    } else {
-        *first = load(at);
-        *second = load(at + PAIR / 2);
-    }
+/* A product goes along its inputs step by step: 4 bytes of a row by LINE bytes of a block, which is one input in
+ * float32 and two in bfloat16. */
+enum { LINE = 4 * LANES };
+
+INLINE int64_t steps_of(int half, int64_t inputs) { return half ? (inputs + 1) / 2 : inputs; }
+
+/* sum + w x. Of two inputs the second is added first, and rounded: so does the processors' instruction for bfloat16
+ * (vdpbf16ps), for which what is below 2^-126 is zero (`flush`). Products of two bfloat16 are exact in float32. */
+INLINE vf add_product(const int half, vf sum, vf w, vf x) {
+    if (!half) return sum + w * x;
+#if defined(__AVX512BF16__)
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)x);
+#else
+    const vi second = (vi){0} + (int32_t)0xffff0000;
+    sum += (vf)((vi)w & second) * (vf)((vi)x & second);
+    sum += (vf)((vi)w << 16) * (vf)((vi)x << 16);
+    return sum;
+#endif
 }
 
-/* M rows of x times blocks of LANES columns each; the even and the odd inputs are summed apart, in their order. */
-INLINE void tile(const int m_count, const int blocks, const int half, const float *x, int64_t x_row, const char *w,
-                 int64_t pairs, int64_t w_block, float *out, int64_t out_row) {
-    vf even[6][4][PARTS], odd[6][4][PARTS];
-    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) even[m][b][p] = odd[m][b][p] = (vf){0};
-    for (int64_t k = 0; k < pairs; k++) {
-        EACH(b, blocks) EACH(p, PARTS) {
-            vf first, second;
-            take_pair(half, w + b * w_block, k, p, &first, &second);
+/* Four bytes of a row for all lanes. */
+INLINE vf everywhere(const char *x) {
+    float value;
+    memcpy(&value, x, 4);
+    return value - (vf){0};
+}
+
+/* M rows of x, `x_row` bytes apart, times blocks of LANES columns each. */
+INLINE void tile(const int m_count, const int blocks, const int half, const char *x, int64_t x_row, const char *w,
+                 int64_t steps, int64_t w_block, float *out, int64_t out_row) {
+    const int64_t ahead = w_block < AHEAD ? blocks * w_block : AHEAD; /* of short blocks to those that come next */
+    vf sums[6][4][PARTS], weights[4][PARTS];
+    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) sums[m][b][p] = (vf){0};
+    for (int64_t k = 0; k < steps; k++, w += LINE, x += 4) {
+        EACH(b, blocks) {
             /* with fewer rows the processor's own guess is as good */
-            if (half && m_count > 2) __builtin_prefetch(w + b * w_block + k * (PAIR / 2) + p * WIDTH + AHEAD);
-            EACH(m, m_count) {
-                even[m][b][p] += first * x[m * x_row + 2 * k];
-                odd[m][b][p] += second * x[m * x_row + 2 * k + 1];
-            }
+            if (half && m_count > 2) __builtin_prefetch(w + b * w_block + ahead);
+            EACH(p, PARTS) weights[b][p] = load(w + b * w_block + p * WIDTH);
+        }
+        EACH(m, m_count) {
+            const vf value = everywhere(x + m * x_row);
+            EACH(b, blocks) EACH(p, PARTS) sums[m][b][p] = add_product(half, sums[m][b][p], weights[b][p], value);
         }
     }
     EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS)
-        store(out + m * out_row + b * LANES + p * (WIDTH / 4), even[m][b][p] + odd[m][b][p]);
+        store(out + m * out_row + b * LANES + p * (WIDTH / 4), sums[m][b][p]);
 }
 
-typedef void Tile(const float *, int64_t, const char *, int64_t, int64_t, float *, int64_t);
-
-#define TILE(name, half, m, b)                                                                                         \
-    static void name##_##m##_##b(const float *x, int64_t x_row, const char *w, int64_t pairs, int64_t w_block,         \
-                                 float *out, int64_t out_row) {                                                        \
-        tile(m, b, half, x, x_row, w, pairs, w_block, out, out_row);                                                   \
-    }
-/* How many rows are multiplied at once, how many at a time of more rows than that, and by how many blocks: as many sums
- * as there are registers for. WIDE: blocks for so many rows. */
-#if WIDTH == 64
-enum { ROWS_AT_ONCE = 6, ROWS_OF_MANY = 4, BLOCKS_OF_MANY = 2 };
-static const int WIDE[] = {0, 4, 4, 4, 2, 2, 2};
-#define WIDER(name, half)                                                                                              \
-    TILE(name, half, 1, 4) TILE(name, half, 2, 4) TILE(name, half, 3, 4) TILE(name, half, 4, 2)                        \
-    TILE(name, half, 5, 2) TILE(name, half, 6, 2)                                                                      \
-    static Tile *const name##_wide[] = {0, name##_1_4, name##_2_4, name##_3_4, name##_4_2, name##_5_2, name##_6_2};
-#else
-enum { ROWS_AT_ONCE = 3, ROWS_OF_MANY = 3, BLOCKS_OF_MANY = 1 };
-static const int WIDE[] = {0, 2, 1, 1};
-#define WIDER(name, half)                                                                                              \
-    TILE(name, half, 1, 2) static Tile *const name##_wide[] = {0, name##_1_2, name##_2_1, name##_3_1};
-#endif
-#define TILES(name, half)                                                                                              \
-    TILE(name, half, 1, 1) TILE(name, half, 2, 1) TILE(name, half, 3, 1) TILE(name, half, 4, 1)                        \
-    TILE(name, half, 5, 1) TILE(name, half, 6, 1) WIDER(name, half)                                                    \
-    static Tile *const name##_one[] = {0, name##_1_1, name##_2_1, name##_3_1, name##_4_1, name##_5_1, name##_6_1};
-
-TILES(whole, 0)
-TILES(halves, 1)
-
-enum { CHUNK = 64, MANY = 48 }; /* pairs of inputs, and rows, worked on before others: both stay in a core's caches */
-
-/* As `tile` for a CHUNK of the inputs: adds to sums (M, 2, blocks, LANES), the even and the odd ones. `next` are the
- * blocks that come after, of which each pair brings `step` bytes nearer. */
-INLINE void tile_part(const int m_count, const int blocks, const int half, const float *x, int64_t x_row, const char *w,
-                      int64_t pairs, int64_t w_block, float *sums, const char *next, int64_t step) {
-    vf even[4][2][PARTS], odd[4][2][PARTS];
-    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) {
-        const float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
-        even[m][b][p] = load(at);
-        odd[m][b][p] = load(at + 2 * LANES);
-    }
-    for (int64_t k = 0; k < pairs; k++) {
+/* As `tile` for some of the steps: adds to sums (M, 4, LANES). `next` are the blocks that come after, of which each
+ * step brings so many `bytes` nearer. */
+INLINE void tile_part(const int m_count, const int blocks, const int half, const char *x, int64_t x_row, const char *w,
+                      int64_t steps, int64_t w_block, float *held, const char *next, int64_t bytes) {
+    vf sums[6][4][PARTS], weights[4][PARTS];
+    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS)
+        sums[m][b][p] = load(held + (m * 4 + b) * LANES + p * (WIDTH / 4));
+    for (int64_t k = 0; k < steps; k++, w += LINE, x += 4, next += bytes) {
         EACH(b, blocks) {
-            __builtin_prefetch(next + b * w_block + k * step);
-            EACH(p, PARTS) {
-                vf first, second;
-                take_pair(half, w + b * w_block, k, p, &first, &second);
-                EACH(m, m_count) {
-                    even[m][b][p] += first * x[m * x_row + 2 * k];
-                    odd[m][b][p] += second * x[m * x_row + 2 * k + 1];
-                }
-            }
+            __builtin_prefetch(next + b * w_block);
+            EACH(p, PARTS) weights[b][p] = load(w + b * w_block + p * WIDTH);
+        }
+        EACH(m, m_count) {
+            const vf value = everywhere(x + m * x_row);
+            EACH(b, blocks) EACH(p, PARTS) sums[m][b][p] = add_product(half, sums[m][b][p], weights[b][p], value);
         }
     }
-    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS) {
-        float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
-        store(at, even[m][b][p]);
-        store(at + 2 * LANES, odd[m][b][p]);
-    }
+    EACH(m, m_count) EACH(b, blocks) EACH(p, PARTS)
+        store(held + (m * 4 + b) * LANES + p * (WIDTH / 4), sums[m][b][p]);
 }
 
-typedef void Part(const float *, int64_t, const char *, int64_t, int64_t, float *, const char *, int64_t);
+typedef void Tile(const char *, int64_t, const char *, int64_t, int64_t, float *, int64_t);
+typedef void Part(const char *, int64_t, const char *, int64_t, int64_t, float *, const char *, int64_t);
 
-#define PART(name, half, m, b)                                                                                         \
-    static void name##_part_##m##_##b(const float *x, int64_t x_row, const char *w, int64_t pairs, int64_t w_block,    \
-                                      float *sums, const char *next, int64_t step) {                                   \
-        tile_part(m, b, half, x, x_row, w, pairs, w_block, sums, next, step);                                          \
+#define TILE(name, half, m, b)                                                                                         \
+    static void name##_##m##_##b(const char *x, int64_t x_row, const char *w, int64_t steps, int64_t w_block,          \
+                                 float *out, int64_t out_row) {                                                        \
+        tile(m, b, half, x, x_row, w, steps, w_block, out, out_row);                                                   \
     }
-#define PARTS_OF(name, half)                                                                                           \
-    PART(name, half, 1, 1) PART(name, half, 2, 1) PART(name, half, 3, 1) PART(name, half, 4, 1)                        \
-    PART(name, half, 1, 2) PART(name, half, 2, 2) PART(name, half, 3, 2) PART(name, half, 4, 2)                        \
-    static Part *const name##_parts[2][5] = {                                                                          \
-        {0, name##_part_1_1, name##_part_2_1, name##_part_3_1, name##_part_4_1},                                       \
-        {0, name##_part_1_2, name##_part_2_2, name##_part_3_2, name##_part_4_2}};
+#define PART(name, half, m, b)                                                                                         \
+    static void name##_part_##m##_##b(const char *x, int64_t x_row, const char *w, int64_t steps, int64_t w_block,     \
+                                      float *sums, const char *next, int64_t bytes) {                                  \
+        tile_part(m, b, half, x, x_row, w, steps, w_block, sums, next, bytes);                                         \
+    }
+#define TILES_OF(name, half, b)                                                                                        \
+    TILE(name, half, 1, b) TILE(name, half, 2, b) TILE(name, half, 3, b)                                               \
+    TILE(name, half, 4, b) TILE(name, half, 5, b) TILE(name, half, 6, b)                                               \
+    static Tile *const name##_by_##b[] = {0, name##_1_##b, name##_2_##b, name##_3_##b,                                 \
+                                          name##_4_##b, name##_5_##b, name##_6_##b};
+#define PARTS_OF(name, half, b)                                                                                        \
+    PART(name, half, 1, b) PART(name, half, 2, b) PART(name, half, 3, b)                                               \
+    PART(name, half, 4, b) PART(name, half, 5, b) PART(name, half, 6, b)                                               \
+    static Part *const name##_parts_by_##b[] = {0, name##_part_1_##b, name##_part_2_##b, name##_part_3_##b,            \
+                                                name##_part_4_##b, name##_part_5_##b, name##_part_6_##b};
 
-PARTS_OF(whole, 0)
-PARTS_OF(halves, 1)
+TILES_OF(whole, 0, 1)
+TILES_OF(whole, 0, 2)
+TILES_OF(whole, 0, 4)
+TILES_OF(halves, 1, 1)
+TILES_OF(halves, 1, 2)
+TILES_OF(halves, 1, 4)
+PARTS_OF(whole, 0, 1)
+PARTS_OF(whole, 0, 4)
+PARTS_OF(halves, 1, 1)
+PARTS_OF(halves, 1, 4)
 
-/* Up to MANY rows times one or two blocks: all rows by a CHUNK of the weights before the next one, which comes from
+static Tile *const *const TILES[2][5] = {{0, whole_by_1, whole_by_2, 0, whole_by_4},
+                                         {0, halves_by_1, halves_by_2, 0, halves_by_4}};
+static Part *const *const PART_TILES[2][5] = {{0, whole_parts_by_1, 0, 0, whole_parts_by_4},
+                                              {0, halves_parts_by_1, 0, 0, halves_parts_by_4}};
+
+/* How many rows are multiplied at once, and by how many blocks; of more rows than these, how many at a time, and by how
+ * many blocks: as many sums as there are registers for. */
+#if defined(__AVX512BF16__)
+enum { ROWS_AT_ONCE = 6, ROWS_OF_MANY = 6, BLOCKS_OF_MANY = 4 };
+static const int WIDE[] = {0, 4, 4, 4, 4, 4, 4};
+#elif WIDTH == 64
+enum { ROWS_AT_ONCE = 4, ROWS_OF_MANY = 4, BLOCKS_OF_MANY = 4 };
+static const int WIDE[] = {0, 4, 4, 4, 4};
+#else
+enum { ROWS_AT_ONCE = 4, ROWS_OF_MANY = 4, BLOCKS_OF_MANY = 1 };
+static const int WIDE[] = {0, 4, 2, 1, 1};
+#endif
+enum { CHUNK = 64, MANY = 48 }; /* steps, and rows, worked on before others: both stay in a core's caches */
+
+/* Up to MANY rows times one or four blocks: all rows by a CHUNK of the weights before the next one, which comes from
  * memory meanwhile. */
-static void multiply_many(int half, const float *x, int64_t x_row, int64_t m_count, const char *w, int64_t pairs,
+static void multiply_many(int half, const char *x, int64_t x_row, int64_t m_count, const char *w, int64_t steps,
                           int64_t w_block, int64_t blocks, float *out, int64_t out_row) {
-    const int64_t unit = half ? PAIR / 2 : PAIR, groups = (m_count + ROWS_OF_MANY - 1) / ROWS_OF_MANY;
+    Part *const *const parts = PART_TILES[half][blocks];
+    const int64_t groups = (m_count + ROWS_OF_MANY - 1) / ROWS_OF_MANY;
     float sums[MANY * 4 * LANES];
-    memset(sums, 0, m_count * 4 * LANES * sizeof(float));
-    for (int64_t k = 0; k < pairs; k += CHUNK) {
-        const int64_t some = pairs - k < CHUNK ? pairs - k : CHUNK;
-        const char *next = pairs - k > CHUNK ? w + (k + CHUNK) * unit : w + blocks * w_block;
+    memset(sums, 0, m_count * 4 * LINE);
+    for (int64_t k = 0; k < steps; k += CHUNK) {
+        const int64_t some = steps - k < CHUNK ? steps - k : CHUNK;
+        const char *next = steps - k > CHUNK ? w + (k + CHUNK) * LINE : w + blocks * w_block;
         for (int64_t group = 0, m = 0, rows; m < m_count; group++, m += rows) {
             rows = (m_count - m + groups - group - 1) / (groups - group);
-            (half ? halves_parts : whole_parts)[blocks - 1][rows](x + m * x_row + 2 * k, x_row, w + k * unit, some,
-                                                                   w_block, sums + m * 4 * LANES,
-                                                                   next + group * some * unit / groups, unit / groups);
+            parts[rows](x + m * x_row + 4 * k, x_row, w + k * LINE, some, w_block, sums + m * 4 * LANES,
+                        next + group * some * LINE / groups, LINE / groups);
         }
     }
     for (int64_t m = 0; m < m_count; m++)
-        EACH(b, 2) if (b < blocks) EACH(p, PARTS) {
-            const float *at = sums + (m * 4 + b) * LANES + p * (WIDTH / 4);
-            store(out + m * out_row + b * LANES + p * (WIDTH / 4), load(at) + load(at + 2 * LANES));
-        }
+        copy(out + m * out_row, sums + m * 4 * LANES, blocks * LINE, 4 * LINE);
 }
 
-/* (M, K) times so many blocks of columns. */
-static void multiply(int half, const float *x, int64_t x_row, int64_t m_count, const char *w, int64_t pairs,
+/* (M, K), rows `x_row` bytes apart, times so many blocks of columns. */
+static void multiply(int half, const void *x, int64_t x_row, int64_t m_count, const char *w, int64_t steps,
                      int64_t w_block, int64_t blocks, float *out, int64_t out_row) {
     if (m_count <= ROWS_AT_ONCE) {
-        Tile *const wide = (half ? halves_wide : whole_wide)[m_count], *const one = (half ? halves_one : whole_one)[m_count];
         for (int64_t b = 0, taken; b < blocks; b += taken) {
             taken = blocks - b >= WIDE[m_count] ? WIDE[m_count] : 1;
-            (taken == 1 ? one : wide)(x, x_row, w + b * w_block, pairs, w_block, out + b * LANES, out_row);
+            TILES[half][taken][m_count](x, x_row, w + b * w_block, steps, w_block, out + b * LANES, out_row);
         }
         return;
     }
     for (int64_t m = 0; m < m_count; m += MANY)
         for (int64_t b = 0, taken; b < blocks; b += taken) {
             taken = blocks - b >= BLOCKS_OF_MANY ? BLOCKS_OF_MANY : 1;
-            multiply_many(half, x + m * x_row, x_row, m_count - m < MANY ? m_count - m : MANY, w + b * w_block, pairs,
-                          w_block, taken, out + m * out_row + b * LANES, out_row);
+            multiply_many(half, (const char *)x + m * x_row, x_row, m_count - m < MANY ? m_count - m : MANY,
+                          w + b * w_block, steps, w_block, taken, out + m * out_row + b * LANES, out_row);
         }
 }
 

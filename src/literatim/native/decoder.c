@@ -1,8 +1,9 @@
 /* A Transformer decoder's step on a CPU: embeddings to the last norm in one call.
  *
  * By the order of all sums (common.h) a token is the same alone and in any batch, tried by itself or with others.
- * float32 throughout; weights, keys and values are float32 or bfloat16 in memory. The keys of attention are a packed
- * matrix whose columns are positions, the values one whose inputs are positions.
+ * Weights, keys and values are float32 or bfloat16 ("half"), and what they are multiplied with is rounded to the same
+ * once, where it is made; sums, the residual and all else are float32. The keys of attention are a packed matrix whose
+ * columns are positions, the values one whose inputs are positions.
  *
  * Letters of shapes as in models/whisper.py; Cp is C filled up to LANES.
  */
@@ -46,9 +47,12 @@ typedef struct {
     const int32_t *tokens, *lengths; /* (B, K), (B,) */
     int64_t rows, fed, heard;        /* B, K, S */
     Memory text, sound;
-    float *x, *wide, *narrow, *scratch; /* (B K, D), (B K, max(3 D, F)), (B K, D), per thread */
-    int64_t scratch_size, wide_size;    /* floats of one thread; of one row of `wide` */
-    _Atomic int32_t *jobs;              /* PHASES L + 3 */
+    float *x, *wide;                    /* (B K, D), and (B K, 3 D) or in the model's dtype (B K, F) */
+    void *narrow;                       /* (B K, D) in the model's dtype */
+    float *scratch;                     /* per thread */
+    int64_t wide_row, narrow_row;       /* bytes from row to row */
+    int64_t scratch_size;               /* floats of one thread */
+    _Atomic int32_t *jobs;              /* PHASES L + 2 */
     void *out;                          /* (B, K, D) in the model's dtype */
 } Step;
 
@@ -79,8 +83,22 @@ enum { STORE, GELU, ADD };
 enum { PHASES = 11 }; /* of a layer */
 enum { COLUMNS = 4, ROWS = 48 }; /* blocks and rows of one job's piece, whose results stay in a core's cache */
 
+/* So many numbers in the model's dtype; `from` has whole LANES of them. */
+INLINE void put_all(void *to, const float *from, int64_t count, int half) {
+    for (int64_t at = 0; at < count && !half; at += LANES)
+        copy((float *)to + at, from + at, (count - at) * 4, LANES * 4);
+    for (int64_t at = 0; at < count && half; at += LANES) {
+        uint16_t lanes[LANES];
+        EACH(p, PARTS) {
+            const vi bits = to_halves(load(from + at + p * (WIDTH / 4)));
+            for (int i = 0; i < WIDTH / 4; i++) lanes[p * (WIDTH / 4) + i] = (uint16_t)bits[i];
+        }
+        copy((uint16_t *)to + at, lanes, (count - at) * 2, LANES * 2);
+    }
+}
+
 /* Bias, and what is done with the result (rows, width) before it is written to `out`. */
-static void finish(const float *from, int64_t rows, int64_t width, const float *bias, int how, float *out,
+static void finish(const float *from, int64_t rows, int64_t width, const float *bias, int how, int half, char *out,
                    int64_t out_row) {
     for (int64_t m = 0; m < rows; m++, from += COLUMNS * LANES, out += out_row) {
         float row[COLUMNS * LANES];
@@ -89,26 +107,27 @@ static void finish(const float *from, int64_t rows, int64_t width, const float *
             store(row + n, how == GELU ? gelu(value) : value);
         }
         if (how == ADD)
-            for (int64_t n = 0; n < width; n++) out[n] += row[n];
-        else memcpy(out, row, width * sizeof(float));
+            for (int64_t n = 0; n < width; n++) ((float *)out)[n] += row[n];
+        else put_all(out, row, width, how == GELU && half);
     }
 }
 
-/* One phase: x (M, K) times a linear layer, shared by the team. */
-static void linear(Worker *worker, const Linear *layer, const float *x, int64_t m_count, int how, float *out,
-                   int64_t out_row, float *scratch) {
-    const int half = model_of(worker)->half;
-    const int64_t pairs = layer->inputs / 2, block = pairs * (half ? PAIR / 2 : PAIR);
+/* One phase: x (M, K) in the model's dtype times a linear layer, shared by the team; with GELU, `out` is in that dtype
+ * too. Rows are so many bytes apart. */
+static void linear(Worker *worker, const Linear *layer, const void *x, int64_t x_row, int64_t m_count, int how,
+                   void *out, int64_t out_row, float *scratch) {
+    const int half = (int)model_of(worker)->half;
+    const int64_t steps = steps_of(half, layer->inputs), block = steps * LINE, unit = how == GELU && half ? 2 : 4;
     const int64_t blocks = (layer->outputs + LANES - 1) / LANES;
-    const int64_t each = m_count <= ROWS_AT_ONCE && blocks >= 2 * COLUMNS * worker->team ? COLUMNS : 2;
+    const int64_t each = blocks >= 2 * COLUMNS * worker->team ? COLUMNS : 2;
     for (int64_t b; (b = each * next_job(worker)) < blocks;) {
         const int64_t some = blocks - b < each ? blocks - b : each, left = layer->outputs - b * LANES;
         for (int64_t m = 0; m < m_count; m += ROWS) {
             const int64_t rows = m_count - m < ROWS ? m_count - m : ROWS;
-            multiply(half, x + m * layer->inputs, layer->inputs, rows, (const char *)layer->weight + b * block, pairs,
+            multiply(half, (const char *)x + m * x_row, x_row, rows, (const char *)layer->weight + b * block, steps,
                      block, some, scratch, COLUMNS * LANES);
-            finish(scratch, rows, left < some * LANES ? left : some * LANES, layer->bias + b * LANES, how,
-                   out + m * out_row + b * LANES, out_row);
+            finish(scratch, rows, left < some * LANES ? left : some * LANES, layer->bias + b * LANES, how, half,
+                   (char *)out + m * out_row + b * LANES * unit, out_row);
         }
     }
     wait_for_all(worker);
@@ -124,15 +143,16 @@ INLINE void take(vf *parts, const float *from, int64_t count) {
     EACH(p, PARTS) parts[p] = load(from + p * (WIDTH / 4));
 }
 
-INLINE void give(float *to, const vf *parts, int64_t count) {
+INLINE void give(void *to, const vf *parts, int64_t count, int half) {
     float lanes[LANES];
     EACH(p, PARTS) store(lanes + p * (WIDTH / 4), parts[p]);
-    memcpy(to, lanes, (count < LANES ? count : LANES) * sizeof(float));
+    put_all(to, lanes, count < LANES ? count : LANES, half);
 }
 
-/* One phase: rows (M, D) less their mean, by their deviation (eps 1e-5), times weight plus bias. */
-static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t m_count, float *out) {
-    const int64_t width = model_of(worker)->width;
+/* One phase: rows (M, D) less their mean, by their deviation (eps 1e-5), times weight plus bias; `out` in the model's
+ * dtype, its rows so many bytes apart. */
+static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t m_count, char *out, int64_t out_row) {
+    const int64_t width = model_of(worker)->width, half = model_of(worker)->half;
     for (int64_t m; (m = next_job(worker)) < m_count;) {
         const float *row = x + m * width;
         vf sums[PARTS], squares[PARTS], values[PARTS], weights[PARTS], biases[PARTS];
@@ -146,7 +166,7 @@ static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t 
             float apart[LANES] = {0};
             take(values, row + at, width - at);
             EACH(p, PARTS) values[p] -= mean;
-            give(apart, values, width - at);
+            give(apart, values, width - at, 0);
             take(values, apart, LANES);
             EACH(p, PARTS) squares[p] += values[p] * values[p];
         }
@@ -156,7 +176,7 @@ static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t 
             take(weights, norm->weight + at, width - at);
             take(biases, norm->bias + at, width - at);
             EACH(p, PARTS) values[p] = (values[p] - mean) * by * weights[p] + biases[p];
-            give(out + m * width + at, values, width - at);
+            give(out + m * out_row + at * (half ? 2 : 4), values, width - at, (int)half);
         }
     }
     wait_for_all(worker);
@@ -164,19 +184,33 @@ static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t 
 
 /* ---- attention ---- */
 
-/* Places of a head's packed keys, in elements: position t, channel c; and of its values. */
-INLINE int64_t key_place(int64_t t, int64_t c, int64_t channels, int half) {
-    const int64_t block = t / LANES * channels * LANES + c / 2 * 2 * LANES, lane = t % LANES;
-    return block + (half ? lane * 2 + c % 2 : c % 2 * LANES + lane);
+/* One position's key and value (C,) into a head's packed ones, which have places for `filled` channels and for `size`
+ * positions. */
+INLINE void remember(const int half, const float *key, const float *value, int64_t t, int64_t channels, int64_t filled,
+                     int64_t size, char *keys, char *values) {
+    const int64_t unit = half ? 2 : 4;
+    keys += t / LANES * filled * LANES * unit + t % LANES * 4;
+    values += half ? t / 2 * LINE + t % 2 * 2 : t * LINE;
+    for (int64_t c = 0; c < channels; c += LANES, values += size * LANES * unit) {
+        const int64_t some = channels - c < LANES ? channels - c : LANES;
+        float row[2][LANES] = {0};
+        char of_key[LINE], of_value[LINE];
+        copy(row[0], key + c, some * 4, LANES * 4);
+        copy(row[1], value + c, some * 4, LANES * 4);
+        put_all(of_key, row[0], LANES, half);
+        put_all(of_value, row[1], LANES, half);
+        for (int64_t i = 0; i < steps_of(half, some); i++)
+            memcpy(keys + (steps_of(half, c) + i) * LINE, of_key + i * 4, 4);
+        for (int64_t i = 0; i < some; i++) {
+            if (half && t % 2 == 0) memset(values + i * 4 + 2, 0, 2); /* what is not there yet must be no NaN */
+            memcpy(values + i * 4, of_value + i * unit, unit);
+        }
+    }
 }
 
-INLINE int64_t value_place(int64_t t, int64_t c, int64_t size, int half) {
-    const int64_t block = c / LANES * size * LANES + t / 2 * 2 * LANES, lane = c % LANES;
-    return block + (half ? lane * 2 + t % 2 : t % 2 * LANES + lane);
-}
-
-/* e^(s - max) of the first `count` of scores, zeros up to `size`; returns their sum. */
-static float soften(float *scores, int64_t count, int64_t size) {
+/* e^(s - max) of the first `count` of scores, zeros up to `size`, in their place and in the model's dtype; returns
+ * their sum. */
+static float soften(float *scores, int64_t count, int64_t size, int half) {
     vf top[PARTS], sums[PARTS];
     const vf least = all(-INFINITY);
     for (int64_t at = count; at < size; at++) scores[at] = -INFINITY;
@@ -188,19 +222,26 @@ static float soften(float *scores, int64_t count, int64_t size) {
     float lanes[LANES], most = -INFINITY;
     EACH(p, PARTS) store(lanes + p * (WIDTH / 4), top[p]);
     for (int i = 0; i < LANES; i++) most = lanes[i] > most ? lanes[i] : most;
-    for (int64_t at = 0; at < size; at += LANES) EACH(p, PARTS) {
-        vf *place = (vf *)(scores + at + p * (WIDTH / 4)), value = *place;
-        vf weight = (vf)((vi)exponential(value - most) & ~(value == least));
-        *place = weight;
-        sums[p] += weight;
+    for (int64_t at = 0; at < size; at += LANES) {
+        vf weights[PARTS];
+        EACH(p, PARTS) {
+            vf value = load(scores + at + p * (WIDTH / 4));
+            weights[p] = (vf)((vi)exponential(value - most) & ~(value == least));
+            if (half) weights[p] = (vf)(to_halves(weights[p]) << 16);
+            sums[p] += weights[p];
+        }
+        if (half) /* never further than it was read */
+            for (int i = 0; i < LANES; i++)
+                ((uint16_t *)scores)[at + i] = (uint16_t)((vi)weights[i / (WIDTH / 4)] >> 16)[i % (WIDTH / 4)];
+        else EACH(p, PARTS) store(scores + at + p * (WIDTH / 4), weights[p]);
     }
     return sum_lanes(sums);
 }
 
 /* Queries (K, C) of one head, `scale`d, over its first positions, `first` + the query's number + 1 of them or, where
- * `step` is 0, `first`. */
-static void attend(int half, const float *query, int64_t query_row, int64_t count, int64_t channels, float scale,
-                   const char *keys, const char *values, int64_t size, int64_t first, int step, float *out,
+ * `step` is 0, `first`. Rows are so many bytes apart; `out` is in the model's dtype. */
+static void attend(int half, const char *query, int64_t query_row, int64_t count, int64_t channels, float scale,
+                   const char *keys, const char *values, int64_t size, int64_t first, int step, char *out,
                    int64_t out_row, float *scratch) {
     const int64_t filled = (channels + LANES - 1) / LANES * LANES, unit = half ? 2 : 4;
     for (int64_t done = 0; done < count; done += QUERIES) {
@@ -208,16 +249,24 @@ static void attend(int half, const float *query, int64_t query_row, int64_t coun
         const int64_t last = step ? first + done + some : first, blocks = (last + LANES - 1) / LANES;
         float *scaled = scratch, *scores = scaled + QUERIES * filled, *sums = scores + QUERIES * size;
         float by[QUERIES];
-        memset(scaled, 0, some * filled * sizeof(float));
+        for (int64_t q = 0; q < some; q++) {
+            const float *from = (const float *)(query + (done + q) * query_row);
+            float row[LANES];
+            for (int64_t c = 0; c < filled; c += LANES) {
+                for (int64_t i = 0; i < LANES; i++) row[i] = c + i < channels ? from[c + i] * scale : 0;
+                put_all((char *)scaled + (q * filled + c) * unit, row, LANES, half);
+            }
+        }
+        multiply(half, scaled, filled * unit, some, keys, steps_of(half, filled), filled * LANES * unit, blocks, scores,
+                 size);
         for (int64_t q = 0; q < some; q++)
-            for (int64_t c = 0; c < channels; c++)
-                scaled[q * filled + c] = query[(done + q) * query_row + c] * scale;
-        multiply(half, scaled, filled, some, keys, filled / 2, filled * LANES * unit, blocks, scores, size);
-        for (int64_t q = 0; q < some; q++)
-            by[q] = 1.0f / soften(scores + q * size, step ? first + done + q + 1 : first, blocks * LANES);
-        multiply(half, scores, size, some, values, (last + 1) / 2, size * LANES * unit, filled / LANES, sums, filled);
-        for (int64_t q = 0; q < some; q++)
-            for (int64_t c = 0; c < channels; c++) out[(done + q) * out_row + c] = sums[q * filled + c] * by[q];
+            by[q] = 1.0f / soften(scores + q * size, step ? first + done + q + 1 : first, blocks * LANES, half);
+        multiply(half, scores, size * 4, some, values, steps_of(half, last), size * LANES * unit, filled / LANES, sums,
+                 filled);
+        for (int64_t q = 0; q < some; q++, sums += filled) {
+            for (int64_t c = 0; c < channels; c++) sums[c] *= by[q];
+            put_all(out + (done + q) * out_row, sums, channels, half);
+        }
     }
 }
 
@@ -225,26 +274,24 @@ static void attend(int half, const float *query, int64_t query_row, int64_t coun
 static void attend_text(Worker *worker, int64_t index, float *scratch) {
     const Model *model = model_of(worker);
     const Step *step = step_of(worker);
-    const int64_t heads = model->heads, channels = model->width / heads, row_size = step->wide_size;
+    const int half = (int)model->half;
+    const int64_t heads = model->heads, channels = model->width / heads, unit = half ? 2 : 4;
     const int64_t filled = (channels + LANES - 1) / LANES * LANES, size = step->text.size;
     const float scale = 1.0f / sqrtf((float)channels);
     for (int64_t job; (job = next_job(worker)) < step->rows * heads;) {
         const int64_t row = job / heads, head = job % heads, length = step->lengths[row];
         const int64_t place = index * step->text.layer + row * step->text.row + head * step->text.head;
         char *keys = step->text.keys + place, *values = step->text.values + place;
-        const float *from = step->wide + row * step->fed * row_size + head * channels;
-        for (int64_t k = 0; k < step->fed; k++, from += row_size)
-            for (int64_t c = 0; c < channels; c++) {
-                const int64_t t = length + k;
-                put(keys, key_place(t, c, filled, model->half), from[model->width + c], model->half);
-                put(values, value_place(t, c, size, model->half), from[2 * model->width + c], model->half);
-            }
-        if ((length + step->fed) % 2) /* the pair's other half counts nothing, but a NaN times nothing is one */
-            for (int64_t c = 0; c < channels; c++)
-                put(values, value_place(length + step->fed, c, size, model->half), 0, model->half);
-        attend(model->half, step->wide + row * step->fed * row_size + head * channels, row_size, step->fed, channels,
-               scale, keys, values, size, length, 1, step->narrow + row * step->fed * model->width + head * channels,
-               model->width, scratch);
+        const char *queries = (const char *)step->wide + row * step->fed * step->wide_row + head * channels * 4;
+        for (int64_t k = 0; k < step->fed; k++) {
+            const float *key = (const float *)(queries + k * step->wide_row) + model->width;
+            const float *value = key + model->width;
+            if (half) remember(1, key, value, length + k, channels, filled, size, keys, values);
+            else remember(0, key, value, length + k, channels, filled, size, keys, values);
+        }
+        attend(half, queries, step->wide_row, step->fed, channels, scale, keys, values, size, length, 1,
+               (char *)step->narrow + row * step->fed * step->narrow_row + head * channels * unit, step->narrow_row,
+               scratch);
     }
     wait_for_all(worker);
 }
@@ -253,14 +300,15 @@ static void attend_text(Worker *worker, int64_t index, float *scratch) {
 static void attend_sound(Worker *worker, int64_t index, float *scratch) {
     const Model *model = model_of(worker);
     const Step *step = step_of(worker);
-    const int64_t heads = model->heads, channels = model->width / heads;
+    const int64_t heads = model->heads, channels = model->width / heads, unit = model->half ? 2 : 4;
     const float scale = 1.0f / sqrtf((float)channels);
     for (int64_t job; (job = next_job(worker)) < step->rows * heads;) {
         const int64_t row = job / heads, head = job % heads, at = row * step->fed;
         const int64_t place = index * step->sound.layer + row * step->sound.row + head * step->sound.head;
-        attend(model->half, step->wide + at * step->wide_size + head * channels, step->wide_size, step->fed, channels,
-               scale, step->sound.keys + place, step->sound.values + place, step->sound.size, step->heard, 0,
-               step->narrow + at * model->width + head * channels, model->width, scratch);
+        attend((int)model->half, (const char *)step->wide + at * step->wide_row + head * channels * 4, step->wide_row,
+               step->fed, channels, scale, step->sound.keys + place, step->sound.values + place, step->sound.size,
+               step->heard, 0, (char *)step->narrow + at * step->narrow_row + head * channels * unit,
+               step->narrow_row, scratch);
     }
     wait_for_all(worker);
 }
@@ -286,31 +334,31 @@ static void work(void *given) {
     Worker self = join(given), *worker = &self;
     const Model *model = model_of(worker);
     const Step *step = step_of(worker);
-    const int64_t rows = step->rows * step->fed, width = model->width, wide = step->wide_size;
+    const int64_t rows = step->rows * step->fed, width = model->width, row = width * 4;
+    const int64_t wide = step->wide_row, narrow = step->narrow_row;
     float *scratch = step->scratch + self.me * step->scratch_size;
     embed(worker);
     for (int64_t index = 0; index < model->layers; index++) {
         const Layer *layer = model->layer + index;
-        normalise(worker, &layer->before_text, step->x, rows, step->narrow);
-        linear(worker, &layer->qkv, step->narrow, rows, STORE, step->wide, wide, scratch);
+        normalise(worker, &layer->before_text, step->x, rows, step->narrow, narrow);
+        linear(worker, &layer->qkv, step->narrow, narrow, rows, STORE, step->wide, wide, scratch);
         attend_text(worker, index, scratch);
-        linear(worker, &layer->out, step->narrow, rows, ADD, step->x, width, scratch);
-        normalise(worker, &layer->before_sound, step->x, rows, step->narrow);
-        linear(worker, &layer->query, step->narrow, rows, STORE, step->wide, wide, scratch);
+        linear(worker, &layer->out, step->narrow, narrow, rows, ADD, step->x, row, scratch);
+        normalise(worker, &layer->before_sound, step->x, rows, step->narrow, narrow);
+        linear(worker, &layer->query, step->narrow, narrow, rows, STORE, step->wide, wide, scratch);
         attend_sound(worker, index, scratch);
-        linear(worker, &layer->out_sound, step->narrow, rows, ADD, step->x, width, scratch);
-        normalise(worker, &layer->before_mlp, step->x, rows, step->narrow);
-        linear(worker, &layer->fc1, step->narrow, rows, GELU, step->wide, layer->fc1.outputs, scratch);
-        linear(worker, &layer->fc2, step->wide, rows, ADD, step->x, width, scratch);
+        linear(worker, &layer->out_sound, step->narrow, narrow, rows, ADD, step->x, row, scratch);
+        normalise(worker, &layer->before_mlp, step->x, rows, step->narrow, narrow);
+        linear(worker, &layer->fc1, step->narrow, narrow, rows, GELU, step->wide, wide, scratch);
+        linear(worker, &layer->fc2, step->wide, wide, rows, ADD, step->x, row, scratch);
     }
-    normalise(worker, &model->norm, step->x, rows, step->narrow);
-    for (int64_t m; (m = next_job(worker)) < rows;)
-        for (int64_t at = m * width; at < (m + 1) * width; at++) put(step->out, at, step->narrow[at], model->half);
+    normalise(worker, &model->norm, step->x, rows, step->out, width * (model->half ? 2 : 4));
+    leave(worker);
 }
 
 void literatim_step(const Model *model, const Step *step, const Pool *pool) {
     Task task = {model, step};
-    together(pool, work, &task, step->jobs, PHASES * model->layers + 3);
+    together(pool, work, &task, step->jobs, PHASES * model->layers + 2);
 }
 
 /* ---- listening ---- */

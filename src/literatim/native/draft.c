@@ -19,10 +19,8 @@ typedef struct {
     uint8_t *last, *penultimate;   /* (B,), (B,) */
     const int32_t *to_main, *to_own; /* what an id is to the main model, and the other way; null where it is the same */
     int32_t *fed, *lengths;        /* (B,): the step's tokens and lengths */
-    const void *states;            /* (B, D): what the step gives */
-    float *hidden;                 /* (B, D): what the logits are made of */
     int32_t *out;                  /* (B, K): the main model's ids */
-    int64_t rows, width, half, most, begin, end;
+    int64_t rows, most, begin, end;
 } Draft;
 
 void literatim_propose(const Draft *draft, const Pool *pool) {
@@ -45,7 +43,5 @@ void literatim_propose(const Draft *draft, const Pool *pool) {
         if (k + 1 == draft->most) return;
         literatim_step(draft->model, draft->step, pool);
         for (int64_t row = 0; row < draft->rows; row++) draft->lengths[row]++;
-        for (int64_t at = 0; at < draft->rows * draft->width; at++)
-            draft->hidden[at] = element(draft->states, at, (int)draft->half);
     }
 }

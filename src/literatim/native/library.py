@@ -17,16 +17,18 @@ from torch import Tensor
 from literatim.device.host import processor
 from literatim.errors import DependencyError
 
-VERSION = "kernels_3"  # of the structures below; the library has a name for it
+VERSION = "kernels_4"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
-PHASES, MORE_PHASES = 11, 3  # of a layer of the decoder, each with a counter of jobs, and those without a layer
+PHASES, MORE_PHASES = 11, 2  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
 QUERIES = 12  # attended to at once
 PIECE = 48 * 4 * LANES  # floats of one job's piece of a linear layer
-CHOICE_PIECE = 4 * 4 * LANES  # and of the screen
+CHOICE_PIECE = 6 * 4 * LANES  # and of the screen
 LOGITS_COLUMNS, LOGITS_PIECE = 4 * LANES, 64 * 4 * LANES  # ids of a piece of the output matrix, floats of its results
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}
 _LEVELS: tuple[tuple[str, set[str]], ...] = (
-    ("v4", {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}),
+    ("v4bf16", {*_AVX512, "avx512_bf16"}),
+    ("v4", _AVX512),
     ("v3", {"avx2", "fma"}),
     ("base", set()),
 )
@@ -85,7 +87,7 @@ class Step(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("rows", "fed", "heard")),
         *(("text", Memory), ("sound", Memory)),
         *((name, ctypes.c_void_p) for name in ("x", "wide", "narrow", "scratch")),
-        *(("scratch_size", ctypes.c_int64), ("wide_size", ctypes.c_int64)),
+        *((name, ctypes.c_int64) for name in ("wide_row", "narrow_row", "scratch_size")),
         *(("jobs", ctypes.c_void_p), ("out", ctypes.c_void_p)),
     )
 
@@ -145,8 +147,8 @@ class Draft(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("model", "step", "logits", "screen", "choice", "pick")),
         *((name, ctypes.c_void_p) for name in ("stamps", "found", "last", "penultimate", "to_main", "to_own")),
-        *((name, ctypes.c_void_p) for name in ("fed", "lengths", "states", "hidden", "out")),
-        *((name, ctypes.c_int64) for name in ("rows", "width", "half", "most", "begin", "end")),
+        *((name, ctypes.c_void_p) for name in ("fed", "lengths", "out")),
+        *((name, ctypes.c_int64) for name in ("rows", "most", "begin", "end")),
     )
 
 
@@ -155,7 +157,7 @@ class Library:
     """The kernels built for one level of processors.
 
     `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c, `pick` is that of
-    rules.c, `propose` that of draft.c; `choose` is that of screen.c, which v4 alone has.
+    rules.c, `propose` that of draft.c; `choose` is that of screen.c, which needs AVX-512.
     """
 
     level: str
@@ -186,7 +188,8 @@ def level() -> str | None:
 def find() -> Library | None:
     """The fastest kernels that were built and that this processor runs; None where there are none.
 
-    The variable LITERATIM_KERNELS names the level to use: v4 (AVX-512), v3 (AVX2), base, or none of them.
+    The variable LITERATIM_KERNELS names the level to use: v4bf16 (AVX-512 with bfloat16), v4 (AVX-512), v3
+    (AVX2), base, or none of them.
     """
     return _find(os.environ.get("LITERATIM_KERNELS", ""))
 

@@ -99,6 +99,7 @@ static void work(void *given) {
         const int64_t id = rule(task, m, !task->out);
         if (task->out) task->out[m] = (int32_t)id;
     }
+    leave(&self);
 }
 
 void literatim_pick(Pick *task, const Pool *pool) {
