@@ -34,7 +34,7 @@ class NativeHead:
         return out.view(*hidden.shape[:-1], ids)
 
     def task(self, rows: Tensor, out: Tensor) -> library.Logits:
-        """To put the logits of `rows` (N, D), in the matrix's dtype, into `out` (N, V); both are to be kept meanwhile."""
+        """To put the logits of `rows` (N, D), in the matrix's dtype, into `out` (N, V); keep both meanwhile."""
         ids, inputs = self._weight.shape
         size = library.LOGITS_COLUMNS * inputs * self._weight.element_size() + 4 * library.LOGITS_PIECE
         count = self._kernels.pool().most * size // 4
