@@ -246,3 +246,16 @@ def test_the_figures_of_memory_are_those_of_the_file() -> None:
         expected = [found[way, minutes] / 1e6 for minutes in report["settings"]["minutes"]]
         assert cells == [f"{size:.0f}" for size in expected]
     assert max(found.values()) < 1.5e9
+
+
+def test_the_figures_of_ten_hours_are_those_of_the_files() -> None:
+    readme = " ".join((FOLDER.parents[1] / "README.md").read_text("utf-8").split())
+    (row,) = json.loads((FOLDER / "long-memory-10h.json").read_text("utf-8"))["rows"]
+    assert (row["way"], row["minutes"]) == ("batched 8", 600)
+    assert list(_command("long-memory-10h.json")["lengths"]) == [600]
+    assert row["beyond"] < 1.5e9
+    assert f"Ten hours in batches of 8, to their end: {row['beyond'] / 1e6:.0f} MB" in " ".join(PAGE.split())
+    two = json.loads((FOLDER / "long-memory-demo.json").read_text("utf-8"))["rows"]
+    (by_window,) = (each["beyond"] for each in two if (each["way"], each["minutes"]) == ("sequential", 120))
+    told = f"Ten hours in batches of 8 took {row['beyond'] / 1e6:.0f} MB beyond `demo`, two hours window by window"
+    assert f"{told} {by_window / 1e6:.0f} MB." in readme
