@@ -22,7 +22,7 @@ from torch import Tensor
 from literatim.bench.shapes import fill
 from literatim.bench.spec_clips import MARGINS
 from literatim.decode.network import Draft, Network
-from literatim.decode.rules import Rules
+from literatim.decode.rules import RowState, Rules
 from literatim.errors import OptionError
 from literatim.models import draft as drafts
 from literatim.models.whisper import SPARE, Decoder, Whisper
@@ -102,6 +102,11 @@ class PlantedNetwork:
         high, low = hidden[:, -2:].long().unbind(-1)
         return logits.scatter_(1, (DIGITS * high + low)[:, None], HIGHEST)
 
+    def foretold(self, lengths: Tensor, count: int) -> Tensor:
+        """The targets (B, K) of so many tokens after the `lengths` (B,) fed in the first slots."""
+        places = lengths[:, None].long() - 1 + torch.arange(count, device=lengths.device)
+        return self._targets[[self._windows[slot] for slot in range(len(lengths))]].gather(1, places)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """(N, D + 2) -> (N, V) as they are."""
         return self._inner.logits(hidden[:, :-2])
@@ -156,7 +161,15 @@ class PlantedAssistant(Assistant):
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls."""
         found = super().draft(rules)
-        return replace(found, network=PlantedNetwork(found.network, self._targets))
+        planted, really = PlantedNetwork(found.network, self._targets), found.run
+        if really is None:
+            return replace(found, network=planted)
+
+        def run(hidden: Tensor, state: RowState, lengths: Tensor, count: int) -> Tensor:
+            really(hidden[:, :-2].contiguous(), state, lengths, count)
+            return found.main(planted.foretold(lengths, count).int())
+
+        return replace(found, network=planted, run=run)
 
 
 def with_errors(words: Sequence[int], right: Sequence[bool]) -> list[int]:
