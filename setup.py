@@ -8,8 +8,8 @@ import sys
 
 from setuptools import Extension, setup
 
-# Python's own flags come before these. With its -fwrapv GCC 12 fuses other multiplications and additions for AVX2 than for
-# AVX-512, and their bits would differ, which tests/exact/test_native_rows.py sees.
+# Python's own flags come before these. With its -fwrapv GCC 12 fuses other products and sums for AVX2 than for AVX-512,
+# and their bits would differ, which tests/exact/test_native_rows.py sees.
 COMMON = ["-O3", "-std=gnu11", "-fno-math-errno", "-ffp-contract=fast", "-fno-strict-aliasing", "-fno-wrapv"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"]
 X86 = {
