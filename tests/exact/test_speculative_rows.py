@@ -154,6 +154,7 @@ PIECES: list[dict[str, Any]] = [
     {**FALLS, "without_timestamps": True, "compression_ratio_threshold": 1.2},
 ]
 MODELS = [("two layers", "float32", "near"), ("more bands", "bfloat16", "own ears"), ("screened", "float32", "few ids")]
+STEADY = {(1, 1), (1, 2), (2, 0), (2, 3)}  # models and ways in which no piece falls back, or each to the same
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,7 @@ MODELS = [("two layers", "float32", "near"), ("more bands", "bfloat16", "own ear
         pytest.param(MODELS[model], way, marks=[] if (model, way) in {(0, 0), (0, 1)} else [pytest.mark.slow])
         for model in range(len(MODELS))
         for way in range(len(PIECES))
+        if (model, way) not in STEADY
     ],
 )
 def test_pieces_fall_back_alike_in_any_batch(model: tuple[str, str, str], way: int, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -183,4 +184,4 @@ def test_a_minute_in_a_process_of_its_own(tmp_path: Path) -> None:
     for row in batched:
         assert row["tokens"] % 7 == 0
         assert row["tokens"] > 0
-    assert out.with_suffix(".svg").is_file()
+    assert out.with_suffix(".svg").is_file() == (find_spec("matplotlib") is not None)

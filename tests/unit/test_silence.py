@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_no_words_in_ten_minutes_of_room_tone(way: str, demo: Recognizer) -> Non
 
 @pytest.mark.slow
 def test_speech_between_silences_all_comes_out(demo: Recognizer) -> None:
-    """Of an hour: as many of its words as of its parts alone, and no more errors than the model makes in these."""
+    """Of an hour: as many of its words as of its parts alone, and errors as the model makes in these."""
     parts = sound.clips("en")
     long = sound.in_room_tone(parts, 3600, 1)
     apart = demo.transcribe_many([part.samples for part in parts], language="en", batch_size=8)
@@ -56,6 +57,8 @@ def test_speech_between_silences_all_comes_out(demo: Recognizer) -> None:
     part_coverage = sum(found["coverage"] * found["words"] for found in by_part) / words
     part_errors = sum(found["wer"] * found["words"] for found in by_part) / words
     print(f"an hour: {together}; its parts: coverage {part_coverage:.3f}, WER {part_errors:.3f}")
+    # the room tone in which they are said changes a word here and there, by chance: two standard errors of a difference
+    chance = 2 * math.sqrt(2 * part_errors * (1 - part_errors) / words)
     assert together["coverage"] >= part_coverage - 0.02
-    assert together["wer"] <= part_errors + 0.02
+    assert together["wer"] <= part_errors + chance
     assert part_coverage > 0.7
