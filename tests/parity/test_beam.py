@@ -42,5 +42,5 @@ def test_the_ways_give_other_texts(openai_pairs: OpenaiPairs) -> None:
     found |= {"greedy": transcribe(pair[0], SAMPLES, **plain)}
     texts = {way: tuple(segment.tokens for segment in segments) for way, segments in found.items()}
     same = [(a, b) for a in texts for b in texts if a < b and texts[a] == texts[b]]
-    # here a penalty changes no winner, and four beams find what an impatient four do; tests/unit/test_guard.py has penalties
+    # this model is as sure with a penalty and without: tests/unit/test_guard.py has what one changes
     assert set(same) <= {("impatient", "short ones")}
