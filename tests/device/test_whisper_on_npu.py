@@ -252,7 +252,7 @@ def test_cuda_is_left_alone(demo: Pair) -> None:
         ("aten._index_put_impl_", "aten::_index_put_impl_", r"decoder\.layers\.0"),
         ("aten.index_select", "aten::index_select", r"decoder\.tokens"),
         ("aten.argmax", "aten::argmax", r"literatim\.decode\.rules\.argmax"),
-        ("aten.lt", "aten::lt", r"literatim\.decode\.rules\.apply"),
+        ("aten.lt", "aten::lt", r"literatim\.decode\.rules\.masked"),
     ],
 )
 def test_an_unsupported_op_is_named_with_its_place(
