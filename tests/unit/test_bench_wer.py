@@ -95,6 +95,18 @@ def test_normalizers() -> None:
     assert list(wer.normalizers("basic", {})) == ["basic"]
 
 
+def test_the_normaliser_of_medasr() -> None:
+    """Google's reference of its sample reads "Technique standard protocol period. Findings colon."."""
+    rule = wer.normalizers("medasr", {})["medasr"]
+    said = "[TECHNIQUE] standard protocol {period} [FINDINGS] {colon}  Patient's 54-year-old {new paragraph}</s>"
+    assert rule(said) == "technique standard protocol period findings colon patient's 54 year old new paragraph"
+    assert rule("Technique standard protocol period. Findings colon.") == rule(said).partition(" patient")[0]
+    assert rule("<epsilon>No <unk> mass </s>") == "no mass"
+    assert rule("1.2 x 0.8 cm") == "1 2 x 0 8 cm"
+    counted = wer.score("No mass period.", "No mass {period}</s>", "en", wer.normalizers("medasr", {}))
+    assert {name: (found.words, found.errors) for name, found in counted.items()} == {"medasr": (3, 0)}
+
+
 def test_spelling_comes_from_the_checkpoint(tmp_path: Path) -> None:
     assert wer.spelling(tmp_path) == {}
     (tmp_path / "normalizer.json").write_text('{"grey": "gray"}')

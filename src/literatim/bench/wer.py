@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,8 +15,9 @@ from literatim.bench import stats
 from literatim.errors import AudioNotFound, OptionError
 from literatim.needs import need
 
-NORMALIZERS = ("none", "basic", "english")
-MOST_NORMALISED = ("english", "basic", "none")
+NORMALIZERS = ("none", "basic", "english", "medasr")
+GENERAL = NORMALIZERS[:3]  # what `all` stands for
+MOST_NORMALISED = ("medasr", "english", "basic", "none")
 # Written without spaces between words: those of Radford et al. 2022 (appendix C: Chinese, Japanese, Thai, Lao,
 # Burmese) and, for the same reason, Cantonese and Khmer (class SA of Unicode's UAX #14).
 SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
@@ -107,20 +109,31 @@ def spelling(folder: Path) -> dict[str, str]:
 
 
 def normalizers(wanted: str, mapping: dict[str, str]) -> dict[str, Normalizer]:
-    """Functions by name, for `none`, `basic`, `english` or `all`.
+    """Functions by name, for `none`, `basic`, `english` (`all` of these) or `medasr`.
 
-    They are transformers' copies of openai/whisper's (Radford et al. 2022, appendix C), so that rates can be
-    compared with published ones. `mapping` is the spelling table of the English one.
+    `basic` and `english` are transformers' copies of openai/whisper's (Radford et al. 2022, appendix C), so that rates
+    can be compared with published ones. `mapping` is the spelling table of the English one.
     """
-    names = NORMALIZERS if wanted == "all" else (wanted,)
+    names = GENERAL if wanted == "all" else (wanted,)
     made: dict[str, Normalizer] = {}
     for name in names:
         if name == "none":
             made[name] = str.strip
             continue
+        if name == "medasr":
+            made[name] = medasr
+            continue
         rules = need("transformers.models.whisper.english_normalizer", "eval", f"the {name} normaliser")
         made[name] = rules.BasicTextNormalizer() if name == "basic" else rules.EnglishTextNormalizer(mapping)
     return made
+
+
+def medasr(text: str) -> str:
+    """As Google counts for MedASR: special tokens out, lower case, nothing but a-z, 0-9 and apostrophes.
+
+    Spoken commands are words that were said: `{period}` and a reference's `period.` are both the word period.
+    """
+    return " ".join(re.sub(r"[^a-z0-9']", " ", re.sub(r"<[^<>\s]*>", " ", text.lower())).split())
 
 
 def beside(audio: Path) -> Path:

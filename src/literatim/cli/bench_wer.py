@@ -38,10 +38,10 @@ LAYOUTS = ("auto", "librispeech", "voxpopuli", "commonvoice", "aishell")
 @click.option("--split", help="Part of a corpus: test, dev, train, all ... [default: test, else all].")
 @click.option(
     "--normalizer",
-    type=click.Choice(("english", "basic", "none", "all")),
+    type=click.Choice(("english", "basic", "none", "medasr", "all")),
     default="all",
     show_default=True,
-    help="What is done to both texts before they are compared.",
+    help="What is done to both texts before they are compared; all: the first three.",
 )
 @click.option("--language", help="Code or English name, or reference for each one's own [default: detected].")
 @click.option(
