@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,9 @@ class TensorFiles:
     mapping ends: therefore a file is opened anew after each piece's worth of bytes.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], unread: re.Pattern[str] | None = None) -> None:
+        """`unread`: of what names tensors are passed over, whatever they hold."""
+        self._unread = unread
         self._piece = max(_LEAST_PIECE, sum(path.stat().st_size for path in paths) // _PIECES)
         self.entries: dict[str, Entry] = {}
         for path in paths:
@@ -95,6 +98,8 @@ class TensorFiles:
 
     def _add(self, entry: Entry) -> None:
         name = entry.name.removeprefix("model.")
+        if self._unread is not None and self._unread.search(name):
+            return
         if name in self.entries:
             raise ModelFormatError(f"{entry.path} holds {name} twice, with and without `model.`; save the model again")
         if entry.dtype not in _SIZES:
