@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LasrCTCConfig, LasrForCTC
+from transformers import LasrCTCConfig, LasrFeatureExtractor, LasrForCTC, LasrTokenizer
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
@@ -36,11 +37,26 @@ def random_lasr(seed: int, vocab_size: int = 60, **encoder: Any) -> LasrForCTC:
             tensor.copy_(1 + 0.2 * torch.randn(tensor.shape, generator=random))
     model.requires_grad_(False)
     noise = 2 * torch.randn(4, 200, config.encoder_config.num_mel_bins, generator=random)
-    model.ctc_head.bias -= model(noise).logits.mean((0, 1))  # what all sounds have in common decides nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's, of even kernels
+        model.ctc_head.bias -= model(noise).logits.mean((0, 1))  # what all sounds have in common decides nothing
     return model
 
 
-def random_lasr_folder(folder: Path, seed: int, **encoder: Any) -> Path:
-    """The network alone: configuration and weights."""
-    random_lasr(seed, **encoder).save_pretrained(folder)
+MARKUP = ["▁{period}", "▁{comma}", "▁{new", "▁paragraph}", "▁[FINDINGS]", "▁[EXAM", "▁TYPE]", "{colon}"]
+PARTS = ["▁in", "flam", "m", "ation", "▁of▁the", "▁lung", "s", "▁no", "▁normal", "-", "5", "4", "▁year", "'"]
+PIECES = ["<epsilon>", "</s>", "<unk>", "▁", *MARKUP, *PARTS, *"abcdefghijklnopqrtuvwxyz"]
+
+
+def random_lasr_folder(folder: Path, seed: int, vocab_size: int = len(PIECES), **encoder: Any) -> Path:
+    """A whole folder as Google released it: configuration, weights, features, and a tokenizer with its blank first."""
+    random_lasr(seed, vocab_size, **encoder).save_pretrained(folder)
+    LasrFeatureExtractor(feature_size={**SMALL, **encoder}["num_mel_bins"]).save_pretrained(folder)
+    lasr_tokenizer().save_pretrained(folder)
     return folder
+
+
+def lasr_tokenizer() -> LasrTokenizer:
+    """transformers' own, over `PIECES`."""
+    vocab = [(piece, -float(at % 7) - 1) for at, piece in enumerate(PIECES)]
+    return LasrTokenizer(pad_token="<epsilon>", vocab=vocab, extra_ids=0, additional_special_tokens=[])

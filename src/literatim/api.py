@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from literatim.decode.pace import Pace
 from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
+from literatim.models.medasr_config import MODEL_TYPE
 from literatim.models.whisper import Whisper
 from literatim.options import (
     AudioOptions,
@@ -26,16 +27,20 @@ from literatim.options import (
     TranscribeOptions,
     VadOptions,
 )
+from literatim.pipeline import dictation, dictation_options
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.assistant import Assistant, load_assistant
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import checked
+from literatim.pipeline.listener import Listener, load_listener
 from literatim.pipeline.live import Live
-from literatim.pipeline.recordings import Job, Recordings
+from literatim.pipeline.reading import Job, Reading
+from literatim.pipeline.recordings import Recordings
 from literatim.pipeline.strategy import are_several, resolved
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.types import Segment, Transcript
 
+KINDS = ("whisper", MODEL_TYPE)  # of config.json's model_type
 _ALIASES = {"log_prob_threshold": "logprob_threshold"}  # faster-whisper's spelling
 _AUDIO_NAMES = frozenset(item.name for item in fields(AudioOptions))
 _VAD_NAMES = frozenset(item.name for item in fields(VadOptions))
@@ -59,13 +64,20 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     name = str(name_or_path) if name_or_path is not None else hub.default_model()
     path = hub.resolve(name, where)
     folder = read_folder(path)
-    if folder.model_type != "whisper":
-        raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; this version knows whisper")
-    model = load_whisper(path, dtype, device)
-    tokenizer = WhisperTokenizer.from_folder(path, folder.generation_config, folder.config)
+    if folder.model_type not in KINDS:
+        known = " and ".join(KINDS)
+        raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; this version knows {known}")
+    is_medasr = folder.model_type == MODEL_TYPE
+    if is_medasr:
+        dictation_options.check_load(how)
     remarks = devices.remarks(device, how.device)
     for remark in remarks:
         warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
+    if is_medasr:
+        listener = load_listener(path, dtype, device)
+        return MedasrRecognizer(listener, name, precision=how.precision, warnings=remarks)
+    model = load_whisper(path, dtype, device)
+    tokenizer = WhisperTokenizer.from_folder(path, folder.generation_config, folder.config)
     assistant = _assistant(how, hub.find_assistant(how.assistant, name, where), path, model, tokenizer)
     engine = Engine(model, tokenizer, folder.generation_config, assistant)
     if how.num_assistant_tokens is not None:
@@ -101,6 +113,8 @@ class Outcome:
 
 class Recognizer:
     """A loaded speech-to-text model. One at a time: it is not safe to call from two threads at once."""
+
+    model_type = "whisper"  # of its config.json
 
     def __init__(
         self, engine: Engine, name: str, *, precision: str = "default", warnings: tuple[str, ...] = ()
@@ -155,7 +169,7 @@ class Recognizer:
         transcribed apart and is a speaker of the result. Raises AudioError or OptionError.
         """
         job = self._job(options)
-        work, ready = Recordings(self._engine, job, [(audio, sampling_rate)]), list[Transcript]()
+        work, ready = self._reading(job, [(audio, sampling_rate)]), list[Transcript]()
         for progress in self._run(work.tracks(), job.text):
             for segment in work.take(progress):
                 if on_segment is not None:
@@ -170,15 +184,23 @@ class Recognizer:
     def stream(self, audio: Any, *, sampling_rate: int | None = None, **options: Any) -> Iterator[Segment]:
         """The segments of one recording, each as soon as it is ready; arguments as for `transcribe`."""
         job = self._job(options)
-        work = Recordings(self._engine, job, [(audio, sampling_rate)])
+        work = self._reading(job, [(audio, sampling_rate)])
         for progress in self._run(work.tracks(), job.text):
             yield from work.take(progress)
             _raise(work)
         _raise(work)
 
-    def _run(self, tracks: Iterable[pipeline.Track], options: TranscribeOptions) -> Iterator[pipeline.Progress]:
-        """`pipeline.run` under this recognizer's precision, which holds while it works and not while a caller does."""
-        windows = pipeline.run(self._engine, tracks, options)
+    def _reading(self, job: Job, audios: Iterable[tuple[Any, float | None]]) -> Reading[Any]:
+        """Recordings on their way, each with its sampling rate where that is known."""
+        return Recordings(self._engine, job, audios)
+
+    def _windows(self, tracks: Iterable[Any], options: TranscribeOptions) -> Iterator[Any]:
+        """What becomes of tracks, window by window."""
+        return pipeline.run(self._engine, tracks, options)
+
+    def _run(self, tracks: Iterable[Any], options: TranscribeOptions) -> Iterator[Any]:
+        """The windows under this recognizer's precision, which holds while it works and not while a caller does."""
+        windows = self._windows(tracks, options)
         while True:
             with devices.precision(self.precision, self.device):
                 progress = next(windows, None)
@@ -194,7 +216,7 @@ class Recognizer:
         `progress_callback` is given the number of recordings done so far, those under way counted in part.
         """
         job = self._job(options, several=are_several(audios))
-        work = Recordings(self._engine, job, ((audio, None) for audio in audios))
+        work = self._reading(job, ((audio, None) for audio in audios))
         for progress in self._run(work.tracks(), job.text):
             work.take(progress)
             yield from _outcomes(work)
@@ -221,22 +243,81 @@ class Recognizer:
         return Live(self._engine, self._run, job.text, how)
 
     def _job(self, options: dict[str, Any], *, several: bool = False) -> Job:
-        given = {_ALIASES.get(name, name): value for name, value in options.items()}
-        audio = build(AudioOptions, {name: value for name, value in given.items() if name in _AUDIO_NAMES})
-        vad = build(VadOptions, {name: value for name, value in given.items() if name in _VAD_NAMES})
-        rest = {name: value for name, value in given.items() if name not in _AUDIO_NAMES | _VAD_NAMES}
-        text, engine = resolved(build(TranscribeOptions, rest), several), self._engine
+        asked, engine = _asked(options), self._engine
+        text = resolved(asked.text, several)
         text.check()
-        return Job(audio, checked(text, engine.tokenizer, engine.config, engine.generation_config), vad)
+        return replace(asked, text=checked(text, engine.tokenizer, engine.config, engine.generation_config))
 
 
-def _raise(work: Recordings) -> None:
+class MedasrRecognizer(Recognizer):
+    """A loaded MedASR. Not for clinical use: what it writes must be read by somebody who knows what was said."""
+
+    model_type = MODEL_TYPE
+
+    def __init__(
+        self, listener: Listener, name: str, *, precision: str = "default", warnings: tuple[str, ...] = ()
+    ) -> None:
+        self._listener = listener
+        self.name = name
+        self.precision = precision
+        self.warnings = warnings
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are: what `auto` came to."""
+        return self._listener.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype the network computes in."""
+        return self._listener.dtype
+
+    @property
+    def assistant(self) -> str | None:
+        """None: all tokens of a window are said at once."""
+        return None
+
+    @property
+    def assistant_remark(self) -> str:
+        """Nothing."""
+        return ""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """English alone."""
+        return (dictation.LANGUAGE,)
+
+    def live(self, **options: Any) -> Live:  # noqa: ARG002 (refused, whatever they are)
+        """Refused with an OptionError: MedASR hears windows of a recording."""
+        raise OptionError("MedASR hears recordings, not streams that are still coming in; give it the whole recording")
+
+    def _reading(self, job: Job, audios: Iterable[tuple[Any, float | None]]) -> Reading[Any]:
+        return dictation.Dictations(self._listener, job, audios)
+
+    def _windows(self, tracks: Iterable[Any], options: TranscribeOptions) -> Iterator[Any]:
+        return dictation.run(self._listener, tracks, options)
+
+    def _job(self, options: dict[str, Any], *, several: bool = False) -> Job:  # noqa: ARG002 (it makes no difference)
+        asked = _asked(options)
+        return replace(asked, text=dictation_options.checked(asked.text, asked.vad))
+
+
+def _asked(options: dict[str, Any]) -> Job:
+    """Keyword arguments as options."""
+    given = {_ALIASES.get(name, name): value for name, value in options.items()}
+    audio = build(AudioOptions, {name: value for name, value in given.items() if name in _AUDIO_NAMES})
+    vad = build(VadOptions, {name: value for name, value in given.items() if name in _VAD_NAMES})
+    rest = {name: value for name, value in given.items() if name not in _AUDIO_NAMES | _VAD_NAMES}
+    return Job(audio, build(TranscribeOptions, rest), vad)
+
+
+def _raise(work: Reading[Any]) -> None:
     """The error of the recording, where there is one."""
     for _, error in work.failed():
         raise error
 
 
-def _outcomes(work: Recordings) -> Iterator[Outcome]:
+def _outcomes(work: Reading[Any]) -> Iterator[Outcome]:
     """What has ended, well or badly, since the last call."""
     yield from (Outcome(index, None, error) for index, error in work.failed())
     yield from (Outcome(index, transcript) for index, transcript in work.finished())

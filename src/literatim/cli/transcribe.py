@@ -86,7 +86,6 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
     if not run.items:
         return
     options = {name: value for kind in SAID for name, value in chosen(kind, values).items()}
-    options = settled(options, several=len(items) > 1)
     how = {**chosen(LoadOptions, values), **chosen(HubOptions, values)}
     devices.import_torch()
     several = len(devices.several(how["device"], how["device_index"])) > 1
@@ -105,6 +104,7 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
                 click.echo(f"Skipping {items[0].path}: {error}", err=True)
                 raise click.exceptions.Exit(1) from error
             return
+        options = settled(options, len(items) > 1, recognizer.model_type)
         failed = run.go(recognizer, options, _about(recognizer.name, [str(recognizer.device)], options))
     if failed:
         raise click.exceptions.Exit(1)

@@ -15,6 +15,7 @@ from literatim.declare import build
 from literatim.errors import DeviceError, LiteratimError, OptionError
 from literatim.fleet.share import Share
 from literatim.fleet.worker import Place, Worker, start
+from literatim.models.folder import read_folder
 from literatim.options import HubOptions, LoadOptions
 from literatim.pipeline.strategy import are_several, settled
 
@@ -48,6 +49,7 @@ class Fleet:
         numbers["num_assistant_tokens"] = how.num_assistant_tokens
         found = hub.find_assistant(how.assistant, name, where)
         numbers["assistant"] = "none" if found is None else str(found[1])
+        self._model_type = read_folder(Path(folder)).model_type
         self._places = [Place(folder, str(device), numbers, len(self.devices)) for device in self.devices]
         self._workers: list[Worker] = []
         self._start()
@@ -74,7 +76,7 @@ class Fleet:
         Standard input and open files are refused: pass their bytes.
         """
         self._start()
-        run = _Run(self._workers, Share(audios), settled(options, are_several(audios)))
+        run = _Run(self._workers, Share(audios), settled(options, are_several(audios), self._model_type))
         whole = False
         try:
             for outcomes in run.steps():

@@ -12,7 +12,8 @@ from literatim.options import TranscribeOptions
 from literatim.pipeline import prompts
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.pieces import settled
-from literatim.pipeline.transcribe import Progress, Said, Track, Voice
+from literatim.pipeline.reading import Voice
+from literatim.pipeline.transcribe import Progress, Said, Track
 from literatim.types import Segment
 
 

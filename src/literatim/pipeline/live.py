@@ -23,6 +23,7 @@ from literatim.options import LiveOptions, TranscribeOptions
 from literatim.pipeline import loops
 from literatim.pipeline import transcribe as pipeline
 from literatim.pipeline.engine import Engine
+from literatim.pipeline.reading import Voice
 from literatim.types import LiveUpdate, Segment, Transcript
 
 Run = Callable[[list[pipeline.Track], TranscribeOptions], Iterator[pipeline.Progress]]
@@ -184,7 +185,7 @@ class Live:
         options = self._options
         if self._voice is not None and options.language is None and self._engine.tokenizer.is_multilingual:
             options = replace(options, language=self._voice[0])
-        voice = pipeline.Voice(options.language if self._engine.tokenizer.is_multilingual else "en")
+        voice = Voice(options.language if self._engine.tokenizer.is_multilingual else "en")
         return pipeline.begin(self._engine, 0, 0, torch.from_numpy(samples.copy()), options, voice)
 
 

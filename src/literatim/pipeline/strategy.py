@@ -21,8 +21,13 @@ _CANNOT = {  # what, and why
 }
 
 
-def settled(options: Mapping[str, Any], several: bool) -> dict[str, Any]:
-    """Keyword arguments of `transcribe_many` in which the strategy is chosen: it must not change on the way."""
+def settled(options: Mapping[str, Any], several: bool, model_type: str = "whisper") -> dict[str, Any]:
+    """Keyword arguments of `transcribe_many` in which the strategy is chosen: it must not change on the way.
+
+    Only Whisper has a choice.
+    """
+    if model_type != "whisper":
+        return dict(options)
     return {**options, "strategy": _chosen(options, several)}
 
 

@@ -17,18 +17,11 @@ from literatim.pipeline import loops, prompts
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.language import several
 from literatim.pipeline.pieces import Window
+from literatim.pipeline.reading import Voice
 from literatim.pipeline.safeguards import compression_ratio, is_silent, needs_fallback
 from literatim.pipeline.windows import Walk
 from literatim.pipeline.words import add_words, trimmed
 from literatim.types import Segment, Speculation, Word
-
-
-@dataclass
-class Voice:
-    """The language of a channel, one for all its tracks; `probability` is 1 where it was given."""
-
-    language: str | None = None
-    probability: float = 1.0
 
 
 @dataclass

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from literatim.options import TranscribeOptions
 from literatim.pipeline.engine import Engine
 from literatim.pipeline.pieces import Window
+from literatim.pipeline.reading import Voice
 from literatim.pipeline.safeguards import is_silent
-from literatim.pipeline.transcribe import Track, Voice, begin
+from literatim.pipeline.transcribe import Track, begin
 
 
 @dataclass(frozen=True)

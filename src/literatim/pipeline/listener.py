@@ -1,0 +1,102 @@
+"""One MedASR checkpoint, ready to work: sound in, log-probabilities of its steps out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from literatim import device as devices
+from literatim.audio import lasr
+from literatim.audio.mel import HOP_LENGTH, SAMPLE_RATE
+from literatim.decode.ctc import Steps, likeliest
+from literatim.models.medasr import Medasr
+from literatim.models.medasr_checkpoint import load_medasr
+from literatim.pipeline.lacking import explained
+from literatim.text.medasr import MedasrTokenizer
+
+WIDTH = 5 * SAMPLE_RATE  # samples that windows are filled up to a multiple of, on accelerators
+
+
+class Listener:
+    """A network with its tokenizer on one device. What a window gives does not depend on those beside it."""
+
+    def __init__(self, model: Medasr, tokenizer: MedasrTokenizer) -> None:
+        self.model, self.tokenizer, self.config = model, tokenizer, model.config
+        self.device, self.dtype = model.encoder.norm.weight.device, model.encoder.norm.weight.dtype
+
+    @property
+    def step_samples(self) -> int:
+        """Samples from one step to the next: 640 in the released model."""
+        return self.config.frames_per_step * HOP_LENGTH
+
+    @property
+    def reach(self) -> int:
+        """Samples that a step is made of."""
+        return lasr.samples(self.config.frames(1))
+
+    def steps(self, samples: int) -> int:
+        """Steps that so many samples give."""
+        return self.config.steps(lasr.frames(samples))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Everything that touches the network happens in here: no gradients, and errors of the device in words."""
+        with torch.inference_mode(), explained(self.model, self.device):
+            yield
+
+    def hear(self, sounds: Sequence[Tensor]) -> list[Steps]:
+        """What is likeliest in each step of windows of samples (n,); none where one is too short for a step."""
+        counts = [self.steps(len(sound)) for sound in sounds]
+        found = [Steps.joined([]) for _ in sounds]
+        for some in self._alike([number for number, count in enumerate(counts) if count], sounds):
+            own = [counts[number] for number in some]
+            with self.at_work():
+                heard = likeliest(self.logits([sounds[number] for number in some]), own)
+            for number, steps in zip(some, heard, strict=True):
+                found[number] = steps
+        return found
+
+    def logits(self, sounds: Sequence[Tensor]) -> Tensor:
+        """Logits (B, S, V) in float32 of windows of samples; those of a window's own steps come first in its row."""
+        mels = [lasr.log_mel(sound, self.config.n_mels) for sound in sounds]
+        if self.device.type == "cpu":
+            return torch.cat([self.model(mel[None].to(self.dtype)) for mel in mels])
+        width = self._width(max(len(sound) for sound in sounds))
+        rows = [F.pad(mel, (0, 0, 0, lasr.frames(width) - len(mel))) for mel in mels]
+        rows += [rows[-1]] * (devices.bucket(len(rows), self.device) - len(rows))
+        counts = [self.config.steps(len(mel)) for mel in mels]
+        counts += counts[-1:] * (len(rows) - len(counts))
+        steps = torch.tensor(counts, dtype=torch.int32, device=self.device)
+        logits: Tensor = self.model(torch.stack(rows).to(self.device, self.dtype), steps)
+        return logits[: len(sounds)]
+
+    def _alike(self, numbers: list[int], sounds: Sequence[Tensor]) -> Iterator[list[int]]:
+        """The windows that go through the network together.
+
+        On a CPU each goes alone: one fills the cores, and its data their caches. Elsewhere those that are filled up to
+        the same width, so that few shapes occur and a window's does not depend on its neighbours.
+        """
+        if self.device.type == "cpu":
+            yield from ([number] for number in numbers)
+            return
+        groups: dict[int, list[int]] = {}
+        for number in numbers:
+            groups.setdefault(self._width(len(sounds[number])), []).append(number)
+        yield from groups.values()
+
+    def _width(self, samples: int) -> int:
+        return -(-samples // WIDTH) * WIDTH
+
+
+def load_listener(folder: Path, dtype: torch.dtype, device: torch.device) -> Listener:
+    """A folder's network on `device`, in `dtype`, with its tokenizer.
+
+    Raises ModelNotFound and ModelFormatError, which say what is wrong with the folder and what to do.
+    """
+    model = load_medasr(folder, dtype, device)
+    return Listener(model, MedasrTokenizer.from_folder(folder, model.config.blank))
