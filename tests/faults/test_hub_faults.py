@@ -114,6 +114,17 @@ def test_a_gated_model_tells_login_from_licence(served: Hub) -> None:
     assert f"accept its licence at {served.endpoint}/a/b" in message
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_model_with_terms_of_its_own(served: Hub, status: int) -> None:
+    """The licence has a name, whoever asks."""
+    served.repos["google/medasr"] = served.repos["a/b"]
+    served.repos["google/medasr"].gated = status
+    message = message_of(ModelNotFound, "medasr")
+    assert "Health AI Developer Foundations terms (HAI-DEF" in message
+    assert f"accept its licence at {served.endpoint}/google/medasr" in message
+    assert ("not logged in" in message) == (status == 401)
+
+
 def test_an_unknown_model(served: Hub) -> None:
     message = message_of(ModelNotFound, "openai/whisper-tinny")
     assert "has no model 'openai/whisper-tinny', or it is private" in message

@@ -43,13 +43,14 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_short_names_are_those_of_openai_and_distil_whisper() -> None:
+def test_short_names_are_those_of_openai_distil_whisper_and_google() -> None:
     assert hub.SHORT_NAMES["tiny.en"] == "openai/whisper-tiny.en"
     assert hub.SHORT_NAMES["large"] == hub.SHORT_NAMES["large-v3"] == "openai/whisper-large-v3"
     assert hub.SHORT_NAMES["large-v1"] == "openai/whisper-large"
     assert hub.SHORT_NAMES["turbo"] == hub.SHORT_NAMES["large-v3-turbo"] == "openai/whisper-large-v3-turbo"
     assert hub.SHORT_NAMES["distil-large-v3.5"] == "distil-whisper/distil-large-v3.5"
-    assert len(hub.SHORT_NAMES) == 19
+    assert hub.SHORT_NAMES["medasr"] == "google/medasr"
+    assert len(hub.SHORT_NAMES) == 20
 
 
 def test_default_model_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,6 +326,22 @@ def test_models_list(served: Hub, bundle: Path) -> None:
     tiny = next(row for row in table if row["name"] == "tiny")
     assert tiny["bytes"] == len(WEIGHTS) + len(CONFIG) + len(b"{}")
     assert tiny["path"] == str(hub.cached("tiny"))
+
+
+def test_terms_are_named_where_a_model_is_fetched(served: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    """Once: not where it is on this disk already, and not for others."""
+    served.repos["google/medasr"] = Repo({**SMALL, "model.safetensors": WEIGHTS})
+    served.repos["openai/whisper-tiny"] = Repo({**SMALL, "model.safetensors": WEIGHTS})
+    hub.resolve("tiny")
+    assert caplog.messages == []
+    hub.resolve("medasr")
+    assert len(caplog.messages) == 1
+    assert "HAI-DEF" in caplog.text
+    assert "not for clinical use" in caplog.text
+    hub.resolve("medasr")
+    assert len(caplog.messages) == 1
+    table = json.loads(CliRunner().invoke(models, ["list", "--json"]).output)
+    assert "HAI-DEF" in next(row["note"] for row in table if row["name"] == "medasr")
 
 
 def test_models_path_and_download(served: Hub, tmp_path: Path) -> None:

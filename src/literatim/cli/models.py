@@ -75,7 +75,7 @@ def _row(name: str, options: HubOptions) -> dict[str, Any]:
         "name": name,
         "model": None if bundled else hub.repository(name),
         "bundled": bundled,
-        "note": BUNDLED_NOTE if bundled else None,
+        "note": BUNDLED_NOTE if bundled else hub.TERMS.get(hub.repository(name)),
         "path": None if folder is None else str(folder),
         "bytes": None if folder is None else _bytes(folder),
     }

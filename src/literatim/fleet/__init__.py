@@ -15,7 +15,7 @@ from literatim.declare import build
 from literatim.errors import DeviceError, LiteratimError, OptionError
 from literatim.fleet.share import Share
 from literatim.fleet.worker import Place, Worker, start
-from literatim.models.folder import read_folder
+from literatim.models.folder import read_json
 from literatim.options import HubOptions, LoadOptions
 from literatim.pipeline.strategy import are_several, settled
 
@@ -49,7 +49,7 @@ class Fleet:
         numbers["num_assistant_tokens"] = how.num_assistant_tokens
         found = hub.find_assistant(how.assistant, name, where)
         numbers["assistant"] = "none" if found is None else str(found[1])
-        self._model_type = read_folder(Path(folder)).model_type
+        self._model_type = read_json(Path(folder) / "config.json").get("model_type", "whisper")
         self._places = [Place(folder, str(device), numbers, len(self.devices)) for device in self.devices]
         self._workers: list[Worker] = []
         self._start()

@@ -19,6 +19,7 @@ from literatim.hub.names import (
     BUNDLED,
     DEFAULT_MODEL,
     SHORT_NAMES,
+    TERMS,
     default_model,
     is_path,
     known_names,
@@ -26,7 +27,17 @@ from literatim.hub.names import (
 )
 from literatim.options import HubOptions
 
-__all__ = ["BUNDLED", "DEFAULT_MODEL", "SHORT_NAMES", "assistants", "cached", "default_model", "repository", "resolve"]
+__all__ = [
+    "BUNDLED",
+    "DEFAULT_MODEL",
+    "SHORT_NAMES",
+    "TERMS",
+    "assistants",
+    "cached",
+    "default_model",
+    "repository",
+    "resolve",
+]
 
 _NO_OPTIONS = HubOptions()
 _log = logging.getLogger(__name__)
@@ -45,6 +56,8 @@ def resolve(name: str | Path, options: HubOptions = _NO_OPTIONS, *, refresh: boo
         return local
     repo = repository(str(name))
     if options.hub == "modelscope":
+        if repo in TERMS and cached(repo, options) is None:
+            _name_terms(repo)
         return modelscope.fetch(repo, options)
     source = huggingface.source(repo, options)
     folder, verified = huggingface.find(source)
@@ -54,6 +67,7 @@ def resolve(name: str | Path, options: HubOptions = _NO_OPTIONS, *, refresh: boo
         if folder is not None:
             return folder
         raise ModelNotFound(f"{source} is not in {source.cache}, and the network is switched off. {WAYS_ON}")
+    _name_terms(repo)
     try:
         return huggingface.download(source)
     except Unreachable as error:
@@ -88,6 +102,12 @@ def find_assistant(asked: str | None, model: str, options: HubOptions = _NO_OPTI
         return str(asked), resolve(str(asked), options)
     known = ((name, cached(name, options)) for name in assistants(model))
     return next(((name, folder) for name, folder in known if folder is not None), None)
+
+
+def _name_terms(repo: str) -> None:
+    """Say under which terms a model is that is about to be fetched."""
+    if repo in TERMS:
+        _log.warning("%s is %s", repo, TERMS[repo])
 
 
 def _local(name: str | Path) -> Path | None:

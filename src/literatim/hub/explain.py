@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from literatim.errors import LiteratimError, ModelError, ModelNotFound
-from literatim.hub.names import known_names
+from literatim.hub.names import TERMS, known_names
 
 WAYS_ON = (
     "Ways on: set HF_ENDPOINT to a mirror that you can reach; or copy the model's folder from another "
@@ -80,14 +80,15 @@ def _refusal(error: BaseException, source: Source, what: str, status: int | None
     from huggingface_hub import errors
 
     page = f"{source.endpoint}/{source.repo}"
+    gated = TERMS.get(source.repo, "gated")
     if isinstance(error, errors.GatedRepoError) and status == 401:
         return (
-            f"{source.repo} is gated and you are not logged in: accept its licence at {page}, then log in "
+            f"{source.repo} is {gated}, and you are not logged in: accept its licence at {page}, then log in "
             "with `hf auth login` or set HF_TOKEN"
         )
     if isinstance(error, errors.GatedRepoError):
         return (
-            f"{source.repo} is gated and your account may not read it yet: accept its licence at {page} with "
+            f"{source.repo} is {gated}, and your account may not read it yet: accept its licence at {page} with "
             "the account of your token (HF_TOKEN or `hf auth login`), wait for approval, and try again"
         )
     if isinstance(error, errors.RevisionNotFoundError):

@@ -30,6 +30,12 @@ SHORT_NAMES: dict[str, str] = {
     "distil-large-v2": "distil-whisper/distil-large-v2",
     "distil-large-v3": "distil-whisper/distil-large-v3",
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5",
+    "medasr": "google/medasr",
+}
+# Terms of use that a licence's usual name does not tell.
+TERMS: dict[str, str] = {
+    "google/medasr": "gated, under the Health AI Developer Foundations terms (HAI-DEF, "
+    "https://developers.google.com/health-ai-developer-foundations/terms); not for clinical use",
 }
 
 
