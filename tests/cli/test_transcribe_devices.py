@@ -26,6 +26,7 @@ class Recognizer:
     made: list[dict[str, Any]]
     assistant = None
     name = "model"
+    model_type = "whisper"
 
     def __init__(self, model: str | None, **options: Any) -> None:
         self.made.append(options)
