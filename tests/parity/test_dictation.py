@@ -92,3 +92,13 @@ def test_times_are_those_of_the_steps(pair: Pair) -> None:
     said = [at for at, id in enumerate(steps.ids) if engine.tokenizer.spelled(int(id)).strip()]
     assert words[0].start == pytest.approx(said[0] * 0.04 + 0.0525, abs=1e-3)
     assert words[-1].end == pytest.approx(min(5.0, (said[-1] + 1) * 0.04 + 0.0525), abs=1e-3)
+
+
+@pytest.mark.parametrize("length", [2320, 16_000, 100_001])
+def test_logits_as_they_are_run(pair: Pair, length: int) -> None:
+    """On a CPU with weights laid out for it and heads one by one: transformers' logits all the same."""
+    samples = sound(length / RATE, 8)[:length]
+    mel = pair.theirs.feature_extractor(samples, sampling_rate=RATE, return_tensors="pt")["input_features"]
+    with torch.inference_mode():
+        wanted, found = pair.theirs.model(mel).logits, pair.ours._listener.logits([torch.from_numpy(samples)])
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)

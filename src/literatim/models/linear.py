@@ -41,6 +41,12 @@ class Linear(nn.Linear):
             return F.gelu(F.linear(x, self.weight, self.bias))
         return self._multiply(x, self._packed, "gelu")
 
+    def silu(self, x: Tensor) -> Tensor:
+        """SiLU of the product, in one pass where the weight is packed."""
+        if self._packed is None:
+            return F.silu(F.linear(x, self.weight, self.bias))
+        return self._multiply(x, self._packed, "swish")
+
     def _multiply(self, x: Tensor, packed: Tensor, function: str) -> Tensor:
         if x.dim() == 2 and len(x) > 1:  # a decoding step is short enough for the views below to count
             direct: Tensor = _onednn()._linear_pointwise(x, packed, self.bias, function, [], "none")

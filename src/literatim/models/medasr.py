@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from literatim.models.attention import attend
+from literatim.models.attention import attend, attend_sound
 from literatim.models.linear import Linear
 from literatim.models.medasr_config import MedasrConfig
 
@@ -44,14 +44,16 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: MedasrConfig) -> None:
         super().__init__()
-        self.activation = getattr(F, config.activation)
+        self.is_silu, self.activation = config.activation == "silu", getattr(F, config.activation)
         self.norm = nn.LayerNorm(config.width, config.epsilon, bias=False)
         self.linear1 = Linear(config.width, config.feed_forward, config.attention_bias)
         self.linear2 = Linear(config.feed_forward, config.width, config.attention_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D), the residual branch alone."""
-        out: Tensor = self.linear2(self.activation(self.linear1(self.norm(x))))
+        x = self.norm(x)
+        x = self.linear1.silu(x) if self.is_silu else self.activation(self.linear1(x))
+        out: Tensor = self.linear2(x)
         return out
 
 
@@ -71,7 +73,8 @@ class Attention(nn.Module):
         qkv = self.qkv(self.norm(x)).view(*x.shape[:2], 3, self.heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, C)
         mask = None if there is None else there[:, None, None]
-        heard = attend(rotated(query, turn) * self.scale, rotated(key, turn), value, mask)
+        query, key = rotated(query, turn) * self.scale, rotated(key, turn)
+        heard = attend_sound(query, key, value) if mask is None else attend(query, key, value, mask)
         out: Tensor = self.out(heard.transpose(1, 2).flatten(2))
         return out
 
@@ -136,7 +139,7 @@ class Encoder(nn.Module):
     def forward(self, mel: Tensor, steps: Tensor | None = None) -> Tensor:
         """(B, T, M) -> (B, S, D); `steps` (B,): how many are each row's own, None: all of them."""
         x = self.subsampler(mel)
-        there = None if steps is None else torch.arange(x.shape[1], device=x.device) < steps[:, None]
+        there = None if steps is None else torch.arange(x.shape[1], dtype=torch.int32, device=x.device) < steps[:, None]
         turn = rotation(x.shape[1], self.config, x)
         for layer in self.layers:
             x = layer(x, turn, there)

@@ -14,6 +14,7 @@ from literatim import device as devices
 from literatim.audio import lasr
 from literatim.audio.mel import HOP_LENGTH, SAMPLE_RATE
 from literatim.decode.ctc import Steps, likeliest
+from literatim.models.linear import pack
 from literatim.models.medasr import Medasr
 from literatim.models.medasr_checkpoint import load_medasr
 from literatim.pipeline.lacking import explained
@@ -28,6 +29,8 @@ class Listener:
     def __init__(self, model: Medasr, tokenizer: MedasrTokenizer) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, model.config
         self.device, self.dtype = model.encoder.norm.weight.device, model.encoder.norm.weight.dtype
+        if devices.packs_linear(self.device, self.dtype):
+            pack(model)
 
     @property
     def step_samples(self) -> int:
@@ -56,13 +59,17 @@ class Listener:
         for some in self._alike([number for number, count in enumerate(counts) if count], sounds):
             own = [counts[number] for number in some]
             with self.at_work():
-                heard = likeliest(self.logits([sounds[number] for number in some]), own)
-            for number, steps in zip(some, heard, strict=True):
+                logits = self.logits([sounds[number] for number in some])
+                heard = likeliest(logits, own + [0] * (len(logits) - len(own)))
+            for number, steps in zip(some, heard, strict=False):
                 found[number] = steps
         return found
 
     def logits(self, sounds: Sequence[Tensor]) -> Tensor:
-        """Logits (B, S, V) in float32 of windows of samples; those of a window's own steps come first in its row."""
+        """Logits (B, S, V) in float32 of windows of samples; those of a window's own steps come first in its row.
+
+        Rows behind those of the windows only fill the batch up. On a CPU the windows must be of one length.
+        """
         mels = [lasr.log_mel(sound, self.config.n_mels) for sound in sounds]
         if self.device.type == "cpu":
             return torch.cat([self.model(mel[None].to(self.dtype)) for mel in mels])
@@ -73,7 +80,7 @@ class Listener:
         counts += counts[-1:] * (len(rows) - len(counts))
         steps = torch.tensor(counts, dtype=torch.int32, device=self.device)
         logits: Tensor = self.model(torch.stack(rows).to(self.device, self.dtype), steps)
-        return logits[: len(sounds)]
+        return logits
 
     def _alike(self, numbers: list[int], sounds: Sequence[Tensor]) -> Iterator[list[int]]:
         """The windows that go through the network together.
