@@ -12,6 +12,7 @@ COMMANDS = {
     "wer": ("literatim.cli.bench_wer", "Word and character error rates."),
     "live": ("literatim.cli.bench_live", "From a word's end to its text, live."),
     "long": ("literatim.cli.bench_long", "Long recordings beside the peers."),
+    "dictation": ("literatim.cli.bench_dictation", "MedASR beside transformers."),
     "words": ("literatim.cli.bench_words", "How far the times of words are from the true ones."),
     "mixed": ("literatim.cli.bench_mixed", "Languages that take turns in a recording."),
     "kinds": ("literatim.cli.bench_kinds", "Kernels that a long recording compiles."),

@@ -1,0 +1,55 @@
+"""`literatim bench dictation` on a network of two layers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from literatim.bench import dictation as bench
+from literatim.cli.bench_dictation import dictation
+from literatim.errors import ModelFormatError
+from whisper_builders import random_whisper_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # transformers'
+
+
+def test_a_report(tmp_path: Path) -> None:
+    """Both programs, both works, all dtypes; the steps are transformers' and say many tokens."""
+    out = tmp_path / "report.json"
+    given = ["--shape", "micro", "--rounds", "2", "--batch", "2", "--dtype", "float32,bfloat16", "--out", str(out)]
+    done = CliRunner().invoke(dictation, given)
+    assert done.exit_code == 0, done.output
+    found = json.loads(out.read_text())
+    assert [(row["work"], row["dtype"]) for row in found["results"]] == [
+        ("43.8 s at once", "float32"),
+        ("2 windows of 20 s", "float32"),
+        ("43.8 s at once", "bfloat16"),
+        ("2 windows of 20 s", "bfloat16"),
+    ]
+    assert [row["steps"] for row in found["results"][:2]] == [1092, 2 * 497]
+    assert [row["steps_equal"] for row in found["results"][:2]] == [1.0, 1.0]
+    assert all(row["tokens"] > 10 for row in found["results"])
+    for row in found["results"]:
+        ours, theirs = (row["seconds"][name] for name in ("literatim", "transformers"))
+        assert len(ours["all"]) == len(theirs["all"]) == 2
+        assert row["ratio"][0] == pytest.approx(ours["median"] / theirs["median"])
+    shown = bench.table(found).plain()
+    assert re.search(r"2 windows of 20 s +bfloat16 +[\d.]+ +[\d.]+ +[\d.]+ \[", shown)
+    assert "22.29 ms (Ascend 910)" in shown
+
+
+def test_steps_that_differ_are_told() -> None:
+    """In float32 alone: other dtypes round."""
+    rows = [{"work": "a", "dtype": dtype, "steps_equal": 0.99} for dtype in ("float32", "bfloat16")]
+    assert bench.differing({"results": rows}) == ["a: 1.00 % of the steps are not transformers' in float32"]
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    """In words."""
+    folder = random_whisper_folder(tmp_path / "model", 1)
+    with pytest.raises(ModelFormatError, match="not of MedASR"):
+        bench.run(bench.Plan(str(folder), rounds=1), tmp_path, lambda _: None)
