@@ -138,7 +138,8 @@ def _values(name: str, like: torch.Tensor, random: torch.Generator) -> torch.Ten
         return 1 + 0.2 * noise.abs()
     if like.dim() < 2:
         return 0.1 * noise
-    return 1.5 * noise / float(like[0].numel()) ** 0.5
+    spread: float = 1.5 * like[0].numel() ** -0.5
+    return noise * spread
 
 
 def _sound(samples: NDArray[np.float32] | None, rows: int, seconds: float, seed: int) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,18 +25,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights and the sound.")
 @JSON
 @OUT
-def dictation(
-    model: str | None,
-    shape: str,
-    dtypes: tuple[str, ...],
-    batch: int,
-    rounds: int,
-    device: str,
-    audio: Path | None,
-    seed: int,
-    as_json: bool,
-    out: Path | None,
-) -> None:
+def dictation(as_json: bool, out: Path | None, **values: Any) -> None:
     """Time a dictation of 43.8 s at once, and windows of 20 s together, beside transformers.
 
     MODEL is medasr or a folder; without one, random weights in the released shape. Exit code 1 if a step says another
@@ -44,7 +34,7 @@ def dictation(
     devices.import_torch()
     from literatim.bench import dictation as bench
 
-    plan = bench.Plan(model, shape, dtypes, batch, rounds, device, audio, seed)
+    plan = bench.Plan(**values)
     with tempfile.TemporaryDirectory() as scratch:
         found = bench.run(plan, Path(scratch), lambda text: click.echo(text, err=True))
     show(bench.table(found))
