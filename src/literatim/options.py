@@ -13,6 +13,7 @@ from literatim.errors import OptionError
 
 TASKS = ("transcribe", "translate")
 OUTPUT_FORMATS = ("txt", "vtt", "srt", "tsv", "json")
+REPORT_FORMATS = ("report", "report-md", "report-json")  # of dictations
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
 STRATEGIES = ("auto", "sequential", "chunked", "batched")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pysubs2.formats.webvtt import WebVTTFormat
 
 from literatim.errors import LiteratimError, OptionError
-from literatim.options import OUTPUT_FORMATS
+from literatim.options import OUTPUT_FORMATS, REPORT_FORMATS
 from literatim.text.writers import WRITERS, format_time, save, write
 from literatim.types import Segment, Transcript, Word
 
@@ -230,7 +230,7 @@ def test_an_empty_transcript_is_still_a_file_of_its_kind() -> None:
 
 
 def test_every_format_of_the_options_has_a_writer() -> None:
-    assert set(WRITERS) == set(OUTPUT_FORMATS)
+    assert set(WRITERS) == {*OUTPUT_FORMATS, *REPORT_FORMATS}
 
 
 def test_save_writes_utf8_beside_nothing_else(tmp_path: Path) -> None:

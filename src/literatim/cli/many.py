@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from literatim.cli.inputs import Item
-from literatim.cli.output import Output, show_segment
+from literatim.cli.output import Output
 from literatim.cli.progress import Progress
 from literatim.cli.run_log import RunLog
 from literatim.cli.summary import Ended, Summary, columns_of
@@ -49,7 +49,11 @@ class Run:
         return run
 
     def go(self, recognizer: Recognizer | Fleet, options: dict[str, Any], about: dict[str, Any]) -> int:
-        """Transcribe them all; `about` is for the log. Returns how many failed."""
+        """Transcribe them all; `about` is for the log. Returns how many failed.
+
+        Raises OptionError for an output that this kind of model has not.
+        """
+        self.output = self.output.of(recognizer.model_type)
         self.log.write("begin", **about, recordings=len(self.items) + self.skipped, skipped=self.skipped)
         progress = Progress([item.bytes for item in self.items], sys.stderr)
         started: dict[int, float] = {}
@@ -80,7 +84,7 @@ class Run:
         self, recognizer: Recognizer | Fleet, begun: Callable[[int], str], progress: Progress, options: dict[str, Any]
     ) -> Iterator[Outcome]:
         if self.output.streams:
-            yield _streamed(recognizer, begun(0), progress, options)  # type: ignore[arg-type]  # one: no fleet
+            yield _streamed(recognizer, begun(0), progress, options, self.output)  # type: ignore[arg-type]  # one: no fleet
             return
         paths = (begun(index) for index in range(len(self.items)))
         yield from recognizer.transcribe_many(paths, progress_callback=progress.update, **options)
@@ -126,13 +130,15 @@ def _written(files: list[Path]) -> bool:
     return all(path.is_file() for path in files)
 
 
-def _streamed(recognizer: Recognizer, path: str, progress: Progress, options: dict[str, Any]) -> Outcome:
+def _streamed(
+    recognizer: Recognizer, path: str, progress: Progress, options: dict[str, Any], output: Output
+) -> Outcome:
     """One recording, each segment printed as soon as it is ready."""
     from literatim.api import Outcome
 
     def show(segment: Segment) -> None:
         with progress.hidden():
-            show_segment(segment)
+            output.show_segment(segment)
 
     try:
         transcript = recognizer.transcribe(path, on_segment=show, progress_callback=progress.update, **options)

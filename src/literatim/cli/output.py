@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from literatim.cli.flags import chosen
 from literatim.cli.inputs import Item
 from literatim.declare import build
 from literatim.errors import LiteratimError, OptionError
-from literatim.options import OUTPUT_FORMATS, SubtitleOptions
-from literatim.text import atomic, writers
+from literatim.options import OUTPUT_FORMATS, REPORT_FORMATS, SubtitleOptions
+from literatim.text import atomic, dictation, writers
 from literatim.types import Segment, Speculation, Transcript
+
+DICTATED = "lasr_ctc"  # the model_type whose text has spoken markup
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Output:
     as_json: bool
     titled: bool
     subtitles: SubtitleOptions = writers.PLAIN
+    raw: bool = False  # spoken markup as it was said
+    dictated: bool = False  # whether there is any
 
     @classmethod
     def chosen(cls, values: dict[str, Any], recordings: int) -> Output:
@@ -37,26 +41,41 @@ class Output:
         subtitles.check(values["word_timestamps"])
         wanted, folder = values["output_format"], values["output_dir"]
         names = tuple(name.strip() for name in wanted.split(",")) if wanted else ()
-        unknown = sorted(set(names) - {*OUTPUT_FORMATS, "all"})
+        known = (*OUTPUT_FORMATS, *REPORT_FORMATS)
+        unknown = sorted(set(names) - {*known, "all"})
         if unknown:
-            raise OptionError(f"output format {unknown[0]!r} is unknown; choose {', '.join(OUTPUT_FORMATS)} or all")
+            raise OptionError(f"output format {unknown[0]!r} is unknown; choose {', '.join(known)} or all")
         if "all" in names or (folder is not None and not names):
-            names = OUTPUT_FORMATS
+            names = (*OUTPUT_FORMATS, *(name for name in names if name in REPORT_FORMATS))
         if names and folder is None:
             folder = Path()
-        return cls(names, folder, values["verbose"], values["as_json"], recordings > 1, subtitles)
+        return cls(names, folder, values["verbose"], values["as_json"], recordings > 1, subtitles, values["raw"])
+
+    def of(self, model_type: str) -> Output:
+        """For this kind of model. Raises OptionError for what only dictations have."""
+        dictated = model_type == DICTATED
+        if not dictated and self.raw:
+            raise OptionError("raw keeps MedASR's spoken markup, and this model says none; leave raw out")
+        if not dictated and self.reports:
+            raise OptionError(f"{self.reports[0]} is made of MedASR's spoken markup, and this model says none")
+        return replace(self, dictated=dictated)
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """The formats that are made of spoken markup."""
+        return tuple(format for format in self.formats if format in REPORT_FORMATS)
 
     @property
     def streams(self) -> bool:
         """Whether segments are printed as soon as they are ready."""
-        return self.verbose and not self.as_json and not self.titled
+        return self.verbose and not self.as_json and not self.titled and not self.reports
 
     def files(self, item: Item) -> list[Path]:
         """All files of a recording, whether they exist or not."""
         if self.folder is None:
             return []
         place = self.folder / item.place
-        return [place.with_name(f"{place.name}.{format}") for format in self.formats]
+        return [place.with_name(f"{place.name}.{writers.suffix(format)}") for format in self.formats]
 
     def prepare(self, items: list[Item]) -> None:
         """Make the folders and take away what a killed run left in them. Raises LiteratimError where that fails."""
@@ -75,13 +94,17 @@ class Output:
         for warning in transcript.warnings:
             click.echo(f"{name}: {warning}", err=True)
         if self.as_json:
-            click.echo(json.dumps({"file": name, **transcript.to_dict()}, ensure_ascii=False))
+            click.echo(json.dumps({"file": name, **self.written(transcript).to_dict()}, ensure_ascii=False))
+        elif self.reports:
+            if self.titled:
+                click.echo(f"== {name}")
+            click.echo(dictation.report(transcript).text())
         elif not self.verbose:
-            click.echo(transcript.text.strip())
+            click.echo(self.written(transcript).text.strip())
         elif self.titled:
             click.echo(f"== {name}")
             for segment in transcript.segments:
-                show_segment(segment)
+                self.show_segment(segment)
         if self.verbose and not self.as_json and transcript.speculation is not None:
             click.echo(f"{name}: {figures(transcript.speculation)}", err=True)
         self.save(item, transcript)
@@ -90,8 +113,19 @@ class Output:
         """The files alone."""
         if self.folder is not None:
             place = self.folder / item.place
-            first, *more = writers.save(transcript, place.name, place.parent, self.formats, self.subtitles)
+            plain = tuple(format for format in self.formats if format not in REPORT_FORMATS)
+            where = place.name, place.parent
+            paths = writers.save(self.written(transcript), *where, plain, self.subtitles)
+            first, *more = [*paths, *writers.save(transcript, *where, self.reports, self.subtitles)]
             click.echo(f"wrote {', '.join([str(first), *(path.suffix for path in more)])}", err=True)
+
+    def written(self, transcript: Transcript) -> Transcript:
+        """As it is shown and written: spoken markup as punctuation, unless it is to be kept."""
+        return dictation.rendered(transcript) if self.dictated and not self.raw else transcript
+
+    def show_segment(self, segment: Segment) -> None:
+        """Print a segment as it is written."""
+        show_segment(dictation.rendered_segment(segment) if self.dictated and not self.raw else segment)
 
 
 def figures(found: Speculation) -> str:

@@ -40,9 +40,10 @@ SAID = (TranscribeOptions, VadOptions, AudioOptions)  # what `transcribe_many` i
 @click.option(
     "--output_format",
     "--output-format",
+    "--format",
     "-f",
     "output_format",
-    help="txt, vtt, srt, tsv, json or all; several with commas.",
+    help="txt, vtt, srt, tsv, json or all; of dictations report, report-md, report-json; several with commas.",
 )
 @click.option(
     "--output_dir",
@@ -69,6 +70,7 @@ SAID = (TranscribeOptions, VadOptions, AudioOptions)  # what `transcribe_many` i
     show_default=True,
     help="Steps from a single --temperature up to 1; None: no fallback.",
 )
+@click.option("--raw", is_flag=True, help="Of dictations: spoken markup as it was said, not as punctuation.")
 @click.option("--live", is_flag=True, help="Text of - while it plays: WAV, or 16-bit samples of one channel.")
 @click.option("--live_rate", "--live-rate", "live_rate", type=int, help="Rate of bare samples [default: 16000 Hz].")
 @flags(*SAID, SubtitleOptions, LiveOptions, RunOptions, LoadOptions, HubOptions)
@@ -99,7 +101,7 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
         if values["live"]:
             heard = {**chosen(TranscribeOptions, values), **chosen(LiveOptions, values)}
             try:
-                live.run(recognizer, items[0], heard, values["live_rate"], run.output)
+                live.run(recognizer, items[0], heard, values["live_rate"], run.output.of(recognizer.model_type))
             except AudioError as error:
                 click.echo(f"Skipping {items[0].path}: {error}", err=True)
                 raise click.exceptions.Exit(1) from error

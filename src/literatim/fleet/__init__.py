@@ -49,7 +49,7 @@ class Fleet:
         numbers["num_assistant_tokens"] = how.num_assistant_tokens
         found = hub.find_assistant(how.assistant, name, where)
         numbers["assistant"] = "none" if found is None else str(found[1])
-        self._model_type = read_json(Path(folder) / "config.json").get("model_type", "whisper")
+        self.model_type = read_json(Path(folder) / "config.json").get("model_type", "whisper")
         self._places = [Place(folder, str(device), numbers, len(self.devices)) for device in self.devices]
         self._workers: list[Worker] = []
         self._start()
@@ -76,7 +76,7 @@ class Fleet:
         Standard input and open files are refused: pass their bytes.
         """
         self._start()
-        run = _Run(self._workers, Share(audios), settled(options, are_several(audios), self._model_type))
+        run = _Run(self._workers, Share(audios), settled(options, are_several(audios), self.model_type))
         whole = False
         try:
             for outcomes in run.steps():

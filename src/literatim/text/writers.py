@@ -1,4 +1,4 @@
-"""A transcript as txt, srt, vtt, tsv or json, in the shapes openai/whisper writes (whisper/utils.py).
+"""A transcript as txt, srt, vtt, tsv or json, in the shapes openai/whisper writes (whisper/utils.py), or as a report.
 
 Deviations: a cue's text is kept on one line and cannot be taken for a timing line; vtt text is escaped as its
 standard asks (w3.org/TR/webvtt1, 4.2.2); segments without text are left out of txt, srt and vtt, whose
@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from literatim.errors import LiteratimError, OptionError
 from literatim.options import SubtitleOptions
-from literatim.text import atomic
+from literatim.text import atomic, dictation
 from literatim.text.cues import cues, line
 from literatim.types import Segment, Transcript
 
@@ -36,7 +36,7 @@ def write(transcript: Transcript, format: str, stream: TextIO, subtitles: Subtit
 def save(
     transcript: Transcript, stem: str, output_dir: Path, formats: Iterable[str], subtitles: SubtitleOptions = PLAIN
 ) -> list[Path]:
-    """Write `<output_dir>/<stem>.<format>` for each format and return the paths.
+    """Write `<output_dir>/<stem>.<suffix>` for each format and return the paths.
 
     A file appears whole or not at all, and what it replaces stays until then. Raises OptionError for an
     unknown format or a stem that is no file name, LiteratimError where the folder cannot be written.
@@ -46,7 +46,7 @@ def save(
         raise OptionError(f"{stem!r} cannot be part of a file name; give a name without folders")
     paths = []
     for format, render in wanted.items():
-        path = output_dir / f"{stem}.{format}"
+        path = output_dir / f"{stem}.{suffix(format)}"
         try:
             output_dir.mkdir(parents=True, exist_ok=True)
             atomic.replace(path, render(transcript, subtitles))
@@ -54,6 +54,11 @@ def save(
             raise LiteratimError(f"cannot write {path}: {error.strerror}; choose another output_dir") from error
         paths.append(path)
     return paths
+
+
+def suffix(format: str) -> str:
+    """What a file's name ends in: the format itself, or `report.txt`, `report.md`, `report.json`."""
+    return SUFFIXES.get(format, format)
 
 
 def format_time(seconds: float, *, hours: bool, marker: str) -> str:
@@ -106,6 +111,18 @@ def _json(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
     yield json.dumps(_finite(transcript.to_dict()), ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _report(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
+    yield f"{dictation.report(transcript).text()}\n"
+
+
+def _report_md(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
+    yield f"{dictation.report(transcript).markdown()}\n"
+
+
+def _report_json(transcript: Transcript, _: SubtitleOptions) -> Iterator[str]:
+    yield json.dumps(_finite(dictation.report(transcript).to_dict()), ensure_ascii=False, allow_nan=False) + "\n"
+
+
 Writer = Callable[[Transcript, SubtitleOptions], Iterator[str]]
 WRITERS: dict[str, Writer] = {
     "txt": _txt,
@@ -113,7 +130,11 @@ WRITERS: dict[str, Writer] = {
     "srt": _srt,
     "tsv": _tsv,
     "json": _json,
+    "report": _report,
+    "report-md": _report_md,
+    "report-json": _report_json,
 }
+SUFFIXES = {"report": "report.txt", "report-md": "report.md", "report-json": "report.json"}
 
 
 def _writer(format: str) -> Writer:
