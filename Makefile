@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-slow hunt lint bench bench-peers demo-model clean
+.PHONY: help run test test-slow hunt lint bench bench-peers demo-model medical-model clean
 
 help:
 	@echo "make run | test | test-slow | hunt | lint | bench | bench-peers | clean"
@@ -70,6 +70,17 @@ demo-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.talks build/talks
 	$(BIN)/literatim draft train --model demo --audio build/talks --out $(DRAFT) --work build/draft --layers 1 --hours 16.5 --steps 3600 --rate 2e-3 --dtype bfloat16
 	$(BIN)/python -m literatim.train.draft_card $(DRAFT)
+
+# The bundled medical model from nothing: about two hours of one core, 4 GB under build/, and espeak-ng.
+MEDICAL := src/literatim/demo/demo-medical
+medical-model: $(MARK)-test
+	$(BIN)/python -m literatim.train.medical.corpus build/medical --hours 40
+	$(BIN)/python -m literatim.train.medical.fit build/medical build/medical-run --minutes 108
+	$(BIN)/python -m literatim.train.medical.export build/medical-run/checkpoint.pt build/medical $(MEDICAL)
+	$(BIN)/python -m literatim.train.medical.recording src/literatim/demo/dictations
+	$(BIN)/python -m literatim.train.medical.evaluate $(MEDICAL) --out $(MEDICAL)/evaluation.json
+	$(BIN)/literatim bench wer src/literatim/demo/dictations/chest-ct.flac --model $(MEDICAL) --normalizer medasr --out $(MEDICAL)/recordings.json
+	$(BIN)/python -m literatim.train.medical.card $(MEDICAL)
 
 clean:
 	@rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -73,15 +73,16 @@ def stretch(power: np.ndarray, factor: float) -> np.ndarray:
     return stretched
 
 
-def bend(rng: np.random.Generator, deviation: float, knots: int = 6) -> np.ndarray:
+def bend(rng: np.random.Generator, deviation: float, knots: int = 6, bands: int = N_MELS) -> np.ndarray:
     """A smooth random curve over the mel bands (80,), piecewise linear, of this standard deviation at its knots."""
     heights = rng.normal(0, deviation, knots)
-    return np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, knots), heights)
+    return np.interp(np.arange(bands), np.linspace(0, bands - 1, knots), heights)
 
 
 def shift_formants(power: np.ndarray, factor: float, offsets: np.ndarray) -> np.ndarray:
     """Resample along mel bands, as another vocal tract would: by a factor, and by offsets (80,) in bands."""
-    places = np.clip(np.arange(N_MELS) * factor + offsets, 0, N_MELS - 1.001)
+    bands = power.shape[1]
+    places = np.clip(np.arange(bands) * factor + offsets, 0, bands - 1.001)
     low = places.astype(int)
     weight = (places - low).astype(np.float32)
     shifted: np.ndarray = power[:, low] * (1 - weight) + power[:, low + 1] * weight

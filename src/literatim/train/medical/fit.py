@@ -1,0 +1,247 @@
+"""Train the medical model: CTC over its pieces, and CTC over phonemes half way up to keep it listening.
+
+    python -m literatim.train.medical.fit CORPUS OUT --minutes 90
+
+The curriculum and the learning rate follow the share of the minutes that has gone by. A run that was killed goes on
+from its last checkpoint when it is started again with the same OUT. Graves et al., 2006; Lee and Watanabe, 2021.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import LasrCTCConfig, LasrForCTC
+
+from literatim.train.corpus import Corpus
+from literatim.train.medical import vocabulary
+from literatim.train.medical.compose import Batches, Composer, Phase
+
+WIDTH, LAYERS, HEADS = 160, 5, 4
+MIDDLE = 3  # layers below the phoneme head
+PHASES = (
+    Phase(0.08, (300,), 24, augmented=False),
+    Phase(0.12, (500, 600), 40),
+    Phase(0.25, (900, 1200), 60),
+    Phase(1.0, (800, 1200, 1600, 2000), 72),
+)
+PHONEME_WEIGHTS = (0.5, 0.4, 0.3, 0.15)  # by phase
+FALL = 0.5  # share of the run after which the learning rate falls
+
+
+@dataclass
+class Learner:
+    """The model, its phoneme head and its optimiser."""
+
+    model: LasrForCTC
+    head: nn.Linear
+    optimiser: torch.optim.AdamW
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that learns."""
+        return [*self.model.parameters(), *self.head.parameters()]
+
+
+def config() -> LasrCTCConfig:
+    """The released model's shape made small; what is not named here is as it is there."""
+    return LasrCTCConfig(
+        vocab_size=vocabulary.SIZE,
+        pad_token_id=vocabulary.BLANK,
+        encoder_config={
+            "hidden_size": WIDTH,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "intermediate_size": 4 * WIDTH,
+            "subsampling_conv_channels": 96,
+            "dropout": 0.0,
+            "layerdrop": 0.0,
+            "activation_dropout": 0.0,
+            "attention_dropout": 0.0,
+            "dropout_positions": 0.0,
+        },
+    )
+
+
+def initialise(model: LasrForCTC, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    """Unit-gain weights, residual branches at half of it; the first layer undoes the features' mean and deviation."""
+    for name, weight in model.named_parameters():
+        if weight.ndim == 3:
+            gain = 2.0 if "subsampler" in name else 1.0
+            nn.init.normal_(weight, 0, (gain / (weight.shape[1] * weight.shape[2])) ** 0.5)
+        elif weight.ndim == 2:
+            residual = "linear2" in name or "o_proj" in name
+            nn.init.normal_(weight, 0, weight.shape[1] ** -0.5 * (0.5 if residual else 1.0))
+    first = model.encoder.subsampler.dense_0
+    with torch.no_grad():
+        first.weight.mul_(2**0.5).div_(deviation)
+        first.bias.copy_(-(first.weight @ mean))
+
+
+def encode(encoder: Any, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (B, S, D) of full windows, half way up and at the top."""
+    hidden = encoder.subsampler(mel)
+    turn = encoder.rotary_emb(hidden, torch.arange(hidden.shape[1])[None])
+    middle = hidden
+    for index, layer in enumerate(encoder.layers, 1):
+        hidden = layer(hidden, attention_mask=None, position_embeddings=turn)
+        middle = hidden if index == MIDDLE else middle
+    return middle, encoder.out_norm(hidden)
+
+
+def ctc(logits: torch.Tensor, targets: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """CTC loss per symbol of logits (B, S, V)."""
+    log_probs = F.log_softmax(logits.float(), -1).transpose(0, 1)
+    steps = torch.full((len(lengths),), logits.shape[1])
+    total = F.ctc_loss(log_probs, targets, steps, lengths, reduction="sum", zero_infinity=True)
+    return total / lengths.sum()
+
+
+def losses(learner: Learner, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """CTC of the pieces and of the phonemes."""
+    with torch.autocast("cpu", torch.bfloat16):
+        middle, top = encode(learner.model.encoder, batch["mel"])
+        pieces, phonemes = learner.model.ctc_head(top), learner.head(middle)
+    return (
+        ctc(pieces, batch["pieces"], batch["pieces_lengths"]),
+        ctc(phonemes, batch["phonemes"], batch["phonemes_lengths"]),
+    )
+
+
+class Run:
+    """One training run: schedule, log, checkpoints."""
+
+    def __init__(self, learner: Learner, given: argparse.Namespace) -> None:
+        self.learner, self.given = learner, given
+        self.step, self.before, self.worked = 0, 0.0, 0.0
+        self.began, self.sums = time.monotonic(), [0.0] * 3
+        self.logged = self.saved = 0.0
+        self.path: Path = given.out / "checkpoint.pt"
+        if self.path.exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.path, weights_only=True)
+        self.learner.model.load_state_dict(state["model"])
+        self.learner.head.load_state_dict(state["head"])
+        self.learner.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.before, self.worked = state["step"], state["minutes"], state["worked"]
+        self.logged = self.saved = self.before
+
+    def minutes(self) -> float:
+        """Since the start of this run, those before it was killed among them."""
+        return self.before + (time.monotonic() - self.began) / 60
+
+    def share(self) -> float:
+        """How much of the run is over."""
+        done: float = self.minutes() / self.given.minutes
+        return done
+
+    def rate(self) -> float:
+        """The learning rate now: a rise over the first steps, a fall over the last part of the run."""
+        rise: float = min(1.0, (self.step + 1) / self.given.warmup)
+        fall: float = min(1.0, max(0.01, (1 - self.share()) / (1 - FALL)))
+        return float(self.given.rate * rise * fall)
+
+    def update(self, batch: dict[str, torch.Tensor], weight: float) -> None:
+        """One optimiser step."""
+        rate = self.rate()
+        for group in self.learner.optimiser.param_groups:
+            group["lr"] = rate
+        pieces, phonemes = losses(self.learner, batch)
+        torch.autograd.backward((1 - weight) * pieces + weight * phonemes)
+        nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
+        self.learner.optimiser.step()
+        self.learner.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        for index, value in enumerate((pieces, phonemes, torch.ones(()))):
+            self.sums[index] += value.item()
+
+    def record(self) -> None:
+        """A log line each half minute, a checkpoint every three."""
+        minutes = self.minutes()
+        if minutes - self.logged > 0.5:
+            pieces, phonemes, count = self.sums
+            row = {"minutes": round(minutes, 2), "step": self.step, "pieces": round(pieces / count, 4)}
+            sys.stderr.write(json.dumps(row | {"phonemes": round(phonemes / count, 4)}) + "\n")
+            self.sums, self.logged = [0.0] * 3, minutes
+        if minutes - self.saved > 3:
+            self.save()
+            self.saved = minutes
+
+    def save(self) -> None:
+        """Everything needed to go on; whole or not at all."""
+        learner, part = self.learner, self.path.with_suffix(".part")
+        state = {"model": learner.model.state_dict(), "head": learner.head.state_dict()}
+        state |= {"optimiser": learner.optimiser.state_dict(), "step": self.step, "minutes": self.minutes()}
+        torch.save({**state, "worked": self.worked + time.process_time() / 60}, part)
+        part.replace(self.path)
+
+
+def statistics(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each mel band (128,) over some utterances."""
+    sample = [corpus[index].power for index in range(0, len(corpus), len(corpus) // 300 + 1)]
+    frames = torch.from_numpy(np.concatenate(sample)).float()
+    return frames.mean(0), frames.std(0).clamp(min=1.0)  # the lowest band is empty
+
+
+def make_learner(corpus: Corpus, phonemes: int, rate: float) -> Learner:
+    """A fresh learner."""
+    model = LasrForCTC(config())
+    initialise(model, *statistics(corpus))
+    head = nn.Linear(WIDTH, phonemes)
+    parameters = [*model.parameters(), *head.parameters()]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return Learner(model.train(), head, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True))
+
+
+def train(given: argparse.Namespace) -> None:
+    """Run the curriculum for the minutes given."""
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(given.seed)
+    corpus, tokenizer = Corpus(given.corpus), vocabulary.load(given.corpus / "pieces")
+    phonemes = ["<blank>", *corpus.phoneme_set()]
+    learner = make_learner(corpus, len(phonemes), given.rate)
+    run, until = Run(learner, given), 0.0
+    composer = Composer(corpus, tokenizer, phonemes, given.seed + run.step)
+    for phase, weight in zip(PHASES, PHONEME_WEIGHTS, strict=True):
+        until = min(1.0, until + phase.share)
+        if run.share() >= until:
+            continue
+        for batch in DataLoader(Batches(composer, phase), batch_size=None, num_workers=1, prefetch_factor=4):
+            run.update(batch, weight)
+            run.record()
+            if run.share() >= until:
+                break
+    run.save()
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=300, help="steps in which the rate rises")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    train(given)
+
+
+if __name__ == "__main__":
+    main()
