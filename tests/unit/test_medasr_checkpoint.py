@@ -114,6 +114,15 @@ def test_configurations_that_cannot_be(folder: Path, entries: dict[str, Any], wh
         load_medasr(folder, torch.float32, CPU)
 
 
+@pytest.mark.parametrize(("name", "value"), [("feature_size", 80), ("hop_length", 128), ("sampling_rate", 8000)])
+def test_features_of_another_model(folder: Path, name: str, value: int) -> None:
+    """Settings that contradict the network are not passed over."""
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ModelFormatError, match=f"preprocessor's {name} is {value}"):
+        load_medasr(folder, torch.float32, CPU)
+
+
 def test_other_things_in_a_folder(folder: Path) -> None:
     """A blank outside the vocabulary, tensors of something else, values that are no numbers, another model."""
     config = folder / "config.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from literatim.models.medasr_config import MODEL_TYPE, MedasrConfig
 from literatim.models.tensors import TensorFiles, convert, held_dtype
 
 Sources = tuple[str, ...]
+
+# What the features are made of (transformers' LasrFeatureExtractor): an entry that is absent is no contradiction.
+_FRONT_END = {"sampling_rate": 16_000, "hop_length": 160, "win_length": 400, "n_fft": 512}
 
 _TOP = {
     "encoder.subsampler.dense_0": "encoder.subsampler.dense_0",
@@ -67,6 +71,7 @@ def load_medasr(folder: Path, dtype: torch.dtype, device: torch.device) -> Medas
     """
     found = read_medasr(folder)
     config = MedasrConfig.from_dict(found.config)
+    check_front_end(found.preprocessor, config)
     with TensorFiles(found.weights, unread=_HARMLESS) as files:
         _check_layers(files, config)
         with torch.device("meta"):
@@ -81,6 +86,17 @@ def load_medasr(folder: Path, dtype: torch.dtype, device: torch.device) -> Medas
         if buffer.is_meta:
             _put(model, name, torch.zeros(buffer.shape, dtype=buffer.dtype, device=device))
     return model.eval().requires_grad_(False)
+
+
+def check_front_end(preprocessor: dict[str, Any], config: MedasrConfig) -> None:
+    """ModelFormatError where the feature extractor's settings are not those of the network, or others than are made."""
+    for name, value in {"feature_size": config.n_mels, **_FRONT_END}.items():
+        given = preprocessor.get(name, value)
+        if given != value:
+            raise ModelFormatError(
+                f"the preprocessor's {name} is {given!r}, but MedASR's sound is made with {value}; "
+                "preprocessor_config.json and config.json must come from the same model"
+            )
 
 
 def read_medasr(folder: Path) -> CheckpointFolder:
