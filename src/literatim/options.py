@@ -18,6 +18,7 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 PRECISIONS = ("default", "highest")
 STRATEGIES = ("auto", "sequential", "chunked", "batched")
 GRADES = ("fp32", "tf32-hf32", "fp16", "bf16")
+OF_DICTATIONS = ("hotword_weight", "language_model", "alpha", "beta")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -166,7 +167,23 @@ class TranscribeOptions:
     task: str = option("transcribe", "transcribe, or translate to English", choices=TASKS)
     initial_prompt: str | None = option(None, "text to condition the first window on")
     carry_initial_prompt: bool = option(False, "give that text to every window, before what was said")
-    hotwords: str | None = option(None, "words to expect, given to every window before what was said")
+    hotwords: str | None = option(
+        None, "words to expect, given to every window before what was said; for MedASR phrases with commas between them"
+    )
+    hotword_weight: float = option(
+        2.0,
+        "for MedASR: by how much each token of a hotword is likelier, as a natural logarithm",
+        minimum=0,
+        maximum=100,
+    )
+    language_model: str | None = option(
+        None,
+        "for MedASR: an n-gram model of its tokens, KenLM's binary or ARPA, a path or a file of the model's folder",
+    )
+    alpha: float = option(0.5, "for MedASR: weight of the language model's logarithms", minimum=0, maximum=100)
+    beta: float = option(
+        1.5, "for MedASR: what a language model's search adds for each token", minimum=-100, maximum=100
+    )
     prefix: str | None = option(None, "how the text of the first window begins; it is no part of the result")
     strategy: str = option(
         "auto",
@@ -269,7 +286,10 @@ class TranscribeOptions:
             raise OptionError(f"clip_timestamps are {points}; each part must end after it starts")
 
     def check(self) -> None:
-        """Raise OptionError where options do not go together."""
+        """Raise OptionError where options do not go together, or are not Whisper's."""
+        for item in fields(self):
+            if item.name in OF_DICTATIONS and getattr(self, item.name) != item.default:
+                raise OptionError(f"{item.name} is for MedASR, which this model is not; leave it out")
         if self.patience != 1 and self.beam_size == 1:
             raise OptionError("patience is of beam search; give a beam_size above 1")
         if self.carry_initial_prompt and not self.initial_prompt:

@@ -50,7 +50,8 @@ def test_all_formats_of_two_recordings(place: Path) -> None:
 def test_refused_before_anything_is_read(place: Path) -> None:
     """In words, although the recording is not there either; the command ends with 2 for such errors."""
     for flags, why in (
-        (("--beam_size", "5"), "leave beam_size out"),
+        (("--best_of", "5"), "leave best_of out"),
+        (("--beta", "2"), "give language_model as well"),
         (("--strategy", "sequential"), "leave strategy sequential out"),
         (("--assistant", "demo-draft"), "nothing to propose"),
         (("--live",), "whole recording"),

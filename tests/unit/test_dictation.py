@@ -187,6 +187,7 @@ def test_windows_that_leave_something_out(model: MedasrRecognizer) -> None:
 def test_every_option_is_decided() -> None:
     """Those that mean something to MedASR are these; all others are refused where they are not left alone."""
     taken = {"language", "strategy", "chunk_length_s", "stride_length_s", "word_timestamps", "batch_size"}
+    taken |= {"beam_size", "hotwords", "hotword_weight", "language_model", "alpha", "beta"}
     assert {*vars(TranscribeOptions())} == taken | _REASONS.keys()
     assert checked(TranscribeOptions(language="English", batch_size=3), VadOptions()).language == "en"
     assert (
@@ -198,7 +199,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"language": "nl"}, "English only"),
     ({"multilingual": True}, "nothing to detect"),
     ({"task": "translate"}, "translates nothing"),
-    ({"beam_size": 5}, "all tokens of a window at once"),
+    ({"best_of": 5}, "all tokens of a window at once"),
+    ({"alpha": 1.0}, "give language_model as well"),
+    ({"hotword_weight": 1.0}, "give them as well"),
     ({"temperature": 0.5}, "leave temperature out"),
     ({"initial_prompt": "CT"}, "no text can be given"),
     ({"vad_filter": True}, "cut by the clock"),

@@ -25,17 +25,22 @@ class Token:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What is likeliest in each step: ids (S,) int64 and their log-probabilities (S,) float32, on the CPU."""
+    """What is likeliest in each step: ids (S,) int64 and their log-probabilities (S,) float32, on the CPU.
+
+    `whole` are the log-probabilities (S, V) float32 of all tokens, where they were asked for.
+    """
 
     ids: np.ndarray
     logprobs: np.ndarray
+    whole: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def part(self, start: int, stop: int) -> Steps:
         """Steps [start, stop)."""
-        return Steps(self.ids[start:stop], self.logprobs[start:stop])
+        whole = None if self.whole is None else self.whole[start:stop]
+        return Steps(self.ids[start:stop], self.logprobs[start:stop], whole)
 
     @classmethod
     def joined(cls, parts: Iterable[Steps]) -> Steps:
@@ -43,15 +48,21 @@ class Steps:
         found = [*parts]
         if not found:
             return cls(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        return cls(np.concatenate([part.ids for part in found]), np.concatenate([part.logprobs for part in found]))
+        wholes = [part.whole for part in found if part.whole is not None]
+        ids, logprobs = (np.concatenate([getattr(part, name) for part in found]) for name in ("ids", "logprobs"))
+        return cls(ids, logprobs, np.concatenate(wholes) if wholes else None)
 
 
-def likeliest(logits: Tensor, counts: Iterable[int]) -> list[Steps]:
-    """Of logits (B, S, V), the likeliest of each row's first `counts` steps."""
+def likeliest(logits: Tensor, counts: Iterable[int], *, whole: bool = False) -> list[Steps]:
+    """Of logits (B, S, V), the likeliest of each row's first `counts` steps; `whole`: and those of all tokens."""
+    everything = logits.log_softmax(-1).float().cpu().numpy() if whole else None
     values, ids = logits.max(-1)
     logprobs = (values - logits.logsumexp(-1)).float().cpu().numpy()
-    rows = zip(ids.cpu().numpy(), logprobs, counts, strict=True)
-    return [Steps(said[:count].copy(), sure[:count].copy()) for said, sure, count in rows]
+    rows = enumerate(zip(ids.cpu().numpy(), logprobs, counts, strict=True))
+    return [
+        Steps(said[:count].copy(), sure[:count].copy(), None if everything is None else everything[row, :count].copy())
+        for row, (said, sure, count) in rows
+    ]
 
 
 def collapse(steps: Steps, blank: int, first: int = 0) -> list[Token]:

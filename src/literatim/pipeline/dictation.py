@@ -20,6 +20,7 @@ from literatim.options import TranscribeOptions
 from literatim.pipeline.listener import Listener
 from literatim.pipeline.reading import Channel, Job, Pending, Reading
 from literatim.pipeline.safeguards import compression_ratio
+from literatim.pipeline.stretches import Settings, Stretches, is_search
 from literatim.text.medasr import MARKUP_WORDS, Spoken
 from literatim.types import Segment, Speculation, Word
 
@@ -69,7 +70,8 @@ def run(listener: Listener, windows: Iterable[Window], options: TranscribeOption
     """Hear windows, up to `options.rows` at a time."""
     waiting = iter(windows)
     while some := list(islice(waiting, options.rows)):
-        for window, steps in zip(some, listener.hear([window.chunk.samples for window in some]), strict=True):
+        heard = listener.hear([window.chunk.samples for window in some], whole=is_search(options))
+        for window, steps in zip(some, heard, strict=True):
             yield Heard(window, _kept(window.chunk, steps, listener.step_samples))
 
 
@@ -95,6 +97,7 @@ class Dictations(Reading[Window]):
     def __init__(self, listener: Listener, job: Job, audios: Iterable[tuple[object, float | None]]) -> None:
         super().__init__(job, audios)
         self._listener, self._strides = listener, strides(listener, job.text)
+        self._settings = Settings.of(listener, job.text) if is_search(job.text) else None
 
     def tracks(self) -> Iterator[Window]:
         """Every window of every recording that can be read, in order."""
@@ -105,7 +108,8 @@ class Dictations(Reading[Window]):
         return LANGUAGE
 
     def _parted(self, channel: Channel) -> Strider:
-        channel.stitcher = Writer(self._listener, self._job.text.word_timestamps)
+        searching = Stretches(self._settings) if self._settings else None
+        channel.stitcher = Writer(self._listener, self._job.text.word_timestamps, searching)
         return Strider(self._strides)
 
     def _chunk(self, pending: Pending, channel: int, chunk: Chunk | Overlapping) -> Window:
@@ -128,12 +132,14 @@ class Writer:
     A segment is told once nothing that may follow can change it, and is forgotten then.
     """
 
-    def __init__(self, listener: Listener, with_words: bool) -> None:
+    def __init__(self, listener: Listener, with_words: bool, searching: Stretches | None = None) -> None:
         self._tokenizer, self._blank, self._with_words = listener.tokenizer, listener.config.blank, with_words
         self._step = listener.step_samples / SAMPLE_RATE
         # a step is told at the middle of the sound that it is made of
         self._offset = (listener.reach / SAMPLE_RATE - self._step) / 2
         self._steps, self._first = Steps.joined([]), 0  # those not told yet, and the number of their first
+        self._searching = searching
+        self._found: list[Token] = []  # by the search, and not told yet
         self._end = 0.0  # seconds that were heard
 
     def expect(self, chunk: Overlapping) -> None:
@@ -142,10 +148,10 @@ class Writer:
     def take(self, heard: Heard) -> list[Segment]:
         """A window more; the segments that are whole now."""
         self._end = heard.track.seconds(heard.track.duration)
-        self._steps = Steps.joined([self._steps, heard.steps])
-        tokens = collapse(self._steps, self._blank, self._first)
+        last = heard.track.chunk.last
+        tokens = self._tokens(heard.steps, last)
         words = self._tokenizer.words([token.id for token in tokens])
-        lengths, last = self._lengths(words, tokens), heard.track.chunk.last
+        lengths = self._lengths(words, tokens)
         told: list[Segment] = []
         at = 0
         for length in lengths:
@@ -156,9 +162,23 @@ class Writer:
             told.append(self._segment(own, tokens))
             at += length
         if at:
-            cut = tokens[words[at - 1].last - 1].end
-            self._steps, self._first = self._steps.part(cut - self._first, len(self._steps)), cut
+            self._forget(tokens, words[at - 1].last)
         return told
+
+    def _tokens(self, steps: Steps, last: bool) -> list[Token]:
+        """All tokens that are not told yet."""
+        if self._searching is not None:
+            self._found += self._searching.take(steps, last=last)
+            return self._found
+        self._steps = Steps.joined([self._steps, steps])
+        return collapse(self._steps, self._blank, self._first)
+
+    def _forget(self, tokens: Sequence[Token], told: int) -> None:
+        if self._searching is not None:
+            self._found = self._found[told:]
+            return
+        cut = tokens[told - 1].end
+        self._steps, self._first = self._steps.part(cut - self._first, len(self._steps)), cut
 
     def _lengths(self, words: Sequence[Spoken], tokens: Sequence[Token]) -> list[int]:
         """How many words each segment has."""

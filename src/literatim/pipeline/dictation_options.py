@@ -20,9 +20,9 @@ _REASONS = {
     **dict.fromkeys(("languages", "multilingual"), _ENGLISH),
     "task": "MedASR writes what is said and translates nothing",
     **dict.fromkeys(("initial_prompt", "carry_initial_prompt", "prefix", "condition_on_previous_text"), _DECODER),
-    **dict.fromkeys(("hotwords", "suppress_tokens", "max_new_tokens", "no_repeat_ngram_size"), _DECODER),
+    **dict.fromkeys(("suppress_tokens", "max_new_tokens", "no_repeat_ngram_size"), _DECODER),
     **dict.fromkeys(("repetition_penalty", "temperature", "prompt_reset_on_temperature", "seed"), _DECODER),
-    **dict.fromkeys(("best_of", "beam_size", "patience", "length_penalty"), _DECODER),
+    **dict.fromkeys(("best_of", "patience", "length_penalty"), _DECODER),
     **dict.fromkeys(("vad_filter", "clip_timestamps"), _CLOCK),
     **dict.fromkeys(("no_speech_threshold", "logprob_threshold", "compression_ratio_threshold"), _WINDOW),
     **dict.fromkeys(("cut_loops", "hallucination_silence_threshold"), _WINDOW),
@@ -45,7 +45,17 @@ def checked(text: TranscribeOptions, vad: VadOptions) -> TranscribeOptions:
     for item in fields(VadOptions):
         if getattr(vad, item.name) != item.default:
             raise OptionError(f"{_CLOCK}; leave {item.name} out")
+    _check_search(text)
     return replace(text, strategy="chunked", language="en")
+
+
+def _check_search(text: TranscribeOptions) -> None:
+    given = {item.name for item in fields(text) if getattr(text, item.name) != item.default}
+    for name in sorted(given & {"alpha", "beta"}):
+        if text.language_model is None:
+            raise OptionError(f"{name} weighs a language model; give language_model as well")
+    if "hotword_weight" in given and not text.hotwords:
+        raise OptionError("hotword_weight is of hotwords; give them as well")
 
 
 def check_load(how: LoadOptions) -> None:

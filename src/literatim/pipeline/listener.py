@@ -26,8 +26,9 @@ WIDTH = 5 * SAMPLE_RATE  # samples that windows are filled up to a multiple of, 
 class Listener:
     """A network with its tokenizer on one device. What a window gives does not depend on those beside it."""
 
-    def __init__(self, model: Medasr, tokenizer: MedasrTokenizer) -> None:
-        self.model, self.tokenizer, self.config = model, tokenizer, model.config
+    def __init__(self, model: Medasr, tokenizer: MedasrTokenizer, folder: Path | None = None) -> None:
+        """`folder` is where a language model is looked for that is named without one."""
+        self.model, self.tokenizer, self.config, self.folder = model, tokenizer, model.config, folder
         self.device, self.dtype = model.encoder.norm.weight.device, model.encoder.norm.weight.dtype
         if devices.packs_linear(self.device, self.dtype):
             pack(model)
@@ -52,15 +53,18 @@ class Listener:
         with torch.inference_mode(), explained(self.model, self.device):
             yield
 
-    def hear(self, sounds: Sequence[Tensor]) -> list[Steps]:
-        """What is likeliest in each step of windows of samples (n,); none where one is too short for a step."""
+    def hear(self, sounds: Sequence[Tensor], *, whole: bool = False) -> list[Steps]:
+        """What is likeliest in each step of windows of samples (n,); none where one is too short for a step.
+
+        `whole`: with the log-probabilities of all tokens.
+        """
         counts = [self.steps(len(sound)) for sound in sounds]
         found = [Steps.joined([]) for _ in sounds]
         for some in self._alike([number for number, count in enumerate(counts) if count], sounds):
             own = [counts[number] for number in some]
             with self.at_work():
                 logits = self.logits([sounds[number] for number in some])
-                heard = likeliest(logits, own + [0] * (len(logits) - len(own)))
+                heard = likeliest(logits, own + [0] * (len(logits) - len(own)), whole=whole)
             for number, steps in zip(some, heard, strict=False):
                 found[number] = steps
         return found
@@ -106,4 +110,4 @@ def load_listener(folder: Path, dtype: torch.dtype, device: torch.device) -> Lis
     Raises ModelNotFound and ModelFormatError, which say what is wrong with the folder and what to do.
     """
     model = load_medasr(folder, dtype, device)
-    return Listener(model, MedasrTokenizer.from_folder(folder, model.config.blank))
+    return Listener(model, MedasrTokenizer.from_folder(folder, model.config.blank), folder)
