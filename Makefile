@@ -77,6 +77,7 @@ medical-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.medical.corpus build/medical --hours 40
 	$(BIN)/python -m literatim.train.medical.fit build/medical build/medical-run --minutes 108
 	$(BIN)/python -m literatim.train.medical.export build/medical-run/checkpoint.pt build/medical $(MEDICAL)
+	$(BIN)/python -m literatim.train.medical.language_model $(MEDICAL)
 	$(BIN)/python -m literatim.train.medical.recording src/literatim/demo/dictations
 	$(BIN)/python -m literatim.train.medical.evaluate $(MEDICAL) --out $(MEDICAL)/evaluation.json
 	$(BIN)/literatim bench wer src/literatim/demo/dictations/chest-ct.flac --model $(MEDICAL) --normalizer medasr --out $(MEDICAL)/recordings.json

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from tokenizers import Tokenizer
 from transformers import LasrForCTC, LasrProcessor
 
 from literatim.models.medasr_checkpoint import load_medasr
+from literatim.models.ngram import Arpa
 from literatim.text.medasr import MedasrTokenizer
 from literatim.train import voices
 from literatim.train.corpus import Corpus
 from literatim.train.grammar import held_out
-from literatim.train.medical import card, export, fit, grammar, sets, vocabulary
+from literatim.train.medical import card, export, fit, grammar, language_model, sets, vocabulary
 from literatim.train.medical.compose import FLOOR, Composer, Phase
 from literatim.train.medical.evaluate import bare, score
 from literatim.train.medical.spoken import spoken
@@ -220,11 +223,53 @@ def test_a_folder_is_read_alike_by_transformers_and_by_us(corpus: Path, tmp_path
     assert tokens.decode(tokens.encode(text)) == text
 
 
+class TestLanguageModel:
+    TEXTS = ("a b c a b", "a b b", "c a b c d", "a b c")
+
+    @pytest.fixture
+    def model(self) -> language_model.Model:
+        return language_model.Model([text.split() for text in self.TEXTS], "abcde", order=3)
+
+    def test_chances_after_anything_add_up_to_one(self, model: language_model.Model) -> None:
+        for before in ((), ("a",), ("a", "b"), ("<s>",), ("<s>", "a"), ("b", "c"), ("e",), ("d", "e"), ("c", "d")):
+            total = sum(model.chance((*before, word)) for word in [*"abcde", "</s>"])
+            assert total == pytest.approx(1, abs=1e-6), before
+        assert model.chance(("a", "b")) > 0.7
+        assert model.chance(("a", "b", "c")) > model.chance(("a", "b", "e")) > 0
+
+    def test_its_file_says_the_same(self, model: language_model.Model, tmp_path: Path) -> None:
+        path = tmp_path / "lm.arpa"
+        path.write_text("\n".join(model.arpa()) + "\n", "utf-8")
+        read = Arpa(path)
+        for text in ("a b c", "e e", "d a b b", ""):
+            words, state, score = text.split(), read.begin(), 0.0
+            grams = [("<s>", *words, "</s>")[max(0, at - 2) : at + 1] for at in range(1, len(words) + 2)]
+            for word in [*words, "</s>"]:
+                more, state = read.after(state, word)
+                score += more
+            assert score == pytest.approx(sum(math.log10(model.chance(gram)) for gram in grams), abs=0.002)
+
+    def test_no_held_out_line_is_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        drawn: list[str] = []
+
+        def trained(rng: random.Random) -> tuple[str, bool]:
+            text, free = grammar.trained(rng)
+            drawn.append(text)
+            return text, free
+
+        monkeypatch.setattr(language_model, "grammar", SimpleNamespace(trained=trained))
+        texts = list(language_model.dictations(50, 0))
+        assert not any(held_out(text) for text in drawn)
+        assert all(any(line in text for line in drawn) for text in texts)
+        assert texts == list(language_model.dictations(50, 0))
+
+
 def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
     made = export.training({"step": 1234, "minutes": 61.7, "worked": 40.2}, corpus)
     assert made["compute"].startswith("1,234 steps in 62 minutes, of which one CPU core worked 40")
     assert made["hours"] == "0 hours"
     numbers = {"words": 2000, "wer": 0.0123, "wer_without_commands": 0.045, "wer_as_written": 0.3}
+    numbers["wer_with_language_model"] = 0.009
     found = {kind: {**numbers, "wer_by_voice": {"m5": 0.02, "Andy": 0.03}} for kind in sets.KINDS}
     files = {"evaluation": {"sets": found}, "training": made}
     files["recordings"] = {"files": [{"scores": {"medasr": {"words": 99, "wer": 0.125}}}]}
@@ -232,7 +277,11 @@ def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "model.safetensors").write_bytes(bytes(6_600_000))
     text = card.card(tmp_path)
-    for part in ("6.6 MB", "| lines of templates never trained | 2,000 | 1.2% | 4.5% | 30.0% |", "m5 2.0%, Andy 3.0%"):
+    for part in (
+        "6.6 MB",
+        "| lines of templates never trained | 2,000 | 1.2% | 4.5% | 30.0% | 0.9% |",
+        "m5 2.0%, Andy 3.0%",
+    ):
         assert part in text
     assert "99 words, one of the voices above): WER 12.5%" in text
     assert "`{period}`" in text
@@ -241,7 +290,9 @@ def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
 def test_what_is_scored() -> None:
     """Two of seven words are wrong; without the command and the heading it is one of four."""
     asked = [sets.Heard(np.zeros(16_000, np.float32), "[PLAN] {colon} No mass seen here {period}", "m5")]
-    found = score(asked, ["[PLAN] {comma} No mess seen here {period}"])
+    searched = ["[PLAN] {colon} No mess seen here {period}"]
+    found = score(asked, ["[PLAN] {comma} No mess seen here {period}"], searched)
+    assert found["wer_with_language_model"] == 0.14286
     assert (found["words"], found["seconds"], found["wer"], found["wer_without_commands"]) == (7, 1.0, 0.28571, 0.25)
     assert found["wer_by_voice"] == {"m5": 0.28571}
     assert bare("[EXAM TYPE] CT {period}") == "ct"

@@ -1,8 +1,8 @@
-"""Measure the medical model on its frozen test sets, through transformers' `LasrForCTC` in float32.
+"""Measure the medical model on its frozen test sets: greedy by transformers, with its language model by Literatim.
 
     python -m literatim.train.medical.evaluate FOLDER --out FILE.json
 
-Every window is decoded greedily on its own. Rates are shares, not per cent. The same folder gives the same file.
+Every window is decoded on its own, in float32. Rates are shares, not per cent. The same folder gives the same file.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import torch
 import transformers
 from transformers import LasrForCTC, LasrProcessor
 
+from literatim.api import load
 from literatim.bench.wer import medasr
-from literatim.train.medical import sets
+from literatim.train.medical import language_model, sets
 from literatim.train.medical.grammar import MARKUP
 
 
@@ -53,8 +54,8 @@ class Model:
         return re.sub(r"\s+", " ", text).strip()
 
 
-def score(asked: Sequence[sets.Heard], texts: Sequence[str]) -> dict[str, Any]:
-    """All numbers of one set."""
+def score(asked: Sequence[sets.Heard], texts: Sequence[str], searched: Sequence[str]) -> dict[str, Any]:
+    """All numbers of one set: of the greedy texts, and a rate of those that a language model helped to."""
     references = [window.text for window in asked]
     rules: dict[str, Callable[[str], str]] = {"wer": medasr, "wer_without_commands": bare, "wer_as_written": str}
     rates = {
@@ -70,6 +71,7 @@ def score(asked: Sequence[sets.Heard], texts: Sequence[str]) -> dict[str, Any]:
         "seconds": round(sum(len(window.samples) for window in asked) / 16_000, 1),
         "words": sum(len(medasr(text).split()) for text in references),
         **rates,
+        "wer_with_language_model": error_rate(*([medasr(text) for text in group] for group in (references, searched))),
         "wer_by_voice": {
             variant: error_rate([medasr(references[i]) for i in rows], [medasr(texts[i]) for i in rows])
             for variant, rows in voices.items()
@@ -80,11 +82,12 @@ def score(asked: Sequence[sets.Heard], texts: Sequence[str]) -> dict[str, Any]:
 @torch.inference_mode()
 def evaluate(folder: Path, limit: int | None) -> dict[str, Any]:
     """Every frozen set, or its first `limit` windows."""
-    model, results = Model(folder), dict[str, dict[str, Any]]()
+    model, ours, results = Model(folder), load(folder, device="cpu", dtype="float32"), dict[str, dict[str, Any]]()
     for kind in sets.KINDS:
         asked = list(islice(sets.render(kind), limit))
-        results[kind] = row = score(asked, [model.hear(window) for window in asked])
-        sys.stderr.write(f"{kind}: WER {row['wer']:.2%}, {row['wer_without_commands']:.2%} without commands\n")
+        searched = [ours.transcribe(window.samples, language_model=language_model.FILE).text for window in asked]
+        results[kind] = row = score(asked, [model.hear(window) for window in asked], searched)
+        sys.stderr.write(f"{kind}: WER {row['wer']:.2%}, {row['wer_with_language_model']:.2%} with a language model\n")
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "jiwer": version("jiwer")}
     return {"sets": results, "versions": versions}
 
