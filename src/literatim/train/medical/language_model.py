@@ -32,7 +32,7 @@ def dictations(count: int, seed: int) -> Iterator[str]:
     """Lines of the training side, one to four in a row, until there are `count`."""
     rng, made = random.Random(f"language-model-{seed}"), 0
     while made < count:
-        lines = []
+        lines: list[str] = []
         while len(lines) < rng.randint(1, 4):
             text, free = grammar.trained(rng)
             if not free or rng.random() < FREE:
