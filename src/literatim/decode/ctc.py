@@ -56,7 +56,8 @@ class Steps:
 def likeliest(logits: Tensor, counts: Iterable[int], *, whole: bool = False) -> list[Steps]:
     """Of logits (B, S, V), the likeliest of each row's first `counts` steps; `whole`: and those of all tokens."""
     everything = logits.log_softmax(-1).float().cpu().numpy() if whole else None
-    values, ids = logits.max(-1)
+    ids = logits.argmax(-1)
+    values = logits.gather(-1, ids[..., None])[..., 0]
     logprobs = (values - logits.logsumexp(-1)).float().cpu().numpy()
     rows = enumerate(zip(ids.cpu().numpy(), logprobs, counts, strict=True))
     return [

@@ -118,10 +118,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, turn: Rotation, there: Tensor | None) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        x = self.kept * x + self.added * self.first(x)
+        x = self.added * self.first(x) + self.kept * x
         x = x + self.attention(x, turn, there)
-        x = self.conv_kept * x + self.conv_added * self.convolution(x, there)
-        x = self.kept * x + self.added * self.second(x)
+        x = self.conv_added * self.convolution(x, there) + self.conv_kept * x
+        x = self.added * self.second(x) + self.kept * x
         out: Tensor = self.norm(x)
         return out
 

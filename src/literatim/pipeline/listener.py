@@ -75,10 +75,13 @@ class Listener:
         Rows behind those of the windows only fill the batch up. On a CPU the windows must be of one length.
         """
         mels = [lasr.log_mel(sound, self.config.n_mels) for sound in sounds]
+        return self.run(mels, lasr.frames(self._width(max(len(sound) for sound in sounds))))
+
+    def run(self, mels: Sequence[Tensor], width: int) -> Tensor:
+        """As `logits`, of frames (T, M), filled up to so many on an accelerator."""
         if self.device.type == "cpu":
             return torch.cat([self.model(mel[None].to(self.dtype)) for mel in mels])
-        width = self._width(max(len(sound) for sound in sounds))
-        rows = [F.pad(mel, (0, 0, 0, lasr.frames(width) - len(mel))) for mel in mels]
+        rows = [F.pad(mel, (0, 0, 0, width - len(mel))) for mel in mels]
         rows += [rows[-1]] * (devices.bucket(len(rows), self.device) - len(rows))
         counts = [self.config.steps(len(mel)) for mel in mels]
         counts += counts[-1:] * (len(rows) - len(counts))

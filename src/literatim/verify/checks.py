@@ -13,7 +13,7 @@ from literatim.verify.deviation import UNIT, exact, measure
 from literatim.verify.figures import lattice
 from literatim.verify.golden import ALL, OUTPUT_ROWS, PLAIN, Choice, Entry, Golden, sample
 from literatim.verify.passes import COARSE
-from literatim.verify.sites import is_choice, is_output, values_of_choice
+from literatim.verify.sites import is_choice, is_output, put_choice, values_of_choice
 from literatim.verify.types import Call, Deviation
 from literatim.verify.watch import WRITES, Seen, in_place, results
 
@@ -26,7 +26,7 @@ class Chosen:
     reference's likeliest ones (B, TOP), with the row's mean difference from the reference's taken out."""
 
     def __init__(self, choice: Choice, tokens: Tensor, scores: Tensor) -> None:
-        self.choice, self.tokens = choice, tokens.cpu()
+        self.choice, self.tokens = choice, tokens.cpu().reshape(-1)
         self.scores = scores.cpu().double().gather(-1, choice.ids)
 
 
@@ -80,7 +80,7 @@ class Through(_Check):
             return out
         choice = self._golden.choices[len(self.chosen)]
         self.chosen.append(Chosen(choice, out, values_of_choice(args)))
-        return out.copy_(choice.tokens)
+        return put_choice(out, choice.tokens)
 
 
 class Own(_Check):
@@ -105,7 +105,7 @@ class Own(_Check):
         if not is_choice(seen.op):
             return out
         self._choices += 1
-        return out.copy_(self._golden.choices[self._choices - 1].tokens)
+        return put_choice(out, self._golden.choices[self._choices - 1].tokens)
 
     def _measure(self, entry: Entry, host: Tensor, truth: Tensor) -> None:
         golden, key, product = self._golden, entry.key, entry.op in COARSE[ALL]

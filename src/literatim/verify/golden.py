@@ -91,7 +91,8 @@ class Golden:
     @property
     def positions(self) -> Positions:
         """Which of the encoder's positions are kept of each result."""
-        return Positions(self.clips[0].features.shape[1] // 2, PROMPT_BLOCK, self.about.get("positions"))
+        span = self.about.get("span") or self.clips[0].features.shape[1] // 2
+        return Positions(span, PROMPT_BLOCK, self.about.get("positions"))
 
     @property
     def rows(self) -> int:

@@ -17,7 +17,9 @@ from literatim.audio.decode import decode
 from literatim.errors import OptionError
 from literatim.models.config import WhisperConfig
 from literatim.models.folder import read_folder
+from literatim.models.medasr_config import MODEL_TYPE, MedasrConfig
 from literatim.text.tokenizer import WhisperTokenizer
+from literatim.verify.medasr import features
 from literatim.verify.subject import Clip
 
 BUNDLED = Path(demo.__file__).parent / "clips"
@@ -32,6 +34,8 @@ def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = Non
     there are no clips.
     """
     found = read_folder(folder)
+    if found.model_type == MODEL_TYPE:
+        return _dictations(MedasrConfig.from_dict(found.config), audio, batch)
     config = WhisperConfig.from_dict(found.config)
     tokenizer = WhisperTokenizer.from_folder(folder, found.generation_config, found.config)
     known = [(_name(at, item), item, None, None) for at, item in enumerate(audio)] or _bundled(tokenizer)
@@ -39,6 +43,19 @@ def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = Non
         raise OptionError("this installation lacks the bundled clips; name recordings by --audio")
     chosen = [known[at % len(known)] for at in range(max(batch, len(audio)))]
     return [replace(_clip(config, tokenizer, at, *item), most=most) for at, item in enumerate(chosen)]
+
+
+def _dictations(config: MedasrConfig, audio: Sequence[Any], batch: int) -> list[Clip]:
+    """Clips for MedASR, of different lengths. The bundled ones are sound alone: nobody dictates there."""
+    known: list[tuple[str, Any]] = [(_name(at, item), item) for at, item in enumerate(audio)]
+    known = known or [(path.stem, path) for path in sorted(BUNDLED.glob("*.flac"))]
+    if not known:
+        raise OptionError("this installation lacks the bundled clips; name recordings by --audio")
+    chosen = [known[at % len(known)] for at in range(max(batch, len(audio)))]
+    return [
+        Clip(name, features(torch.from_numpy(decode(file).samples[0]), at, config.n_mels).contiguous(), ())
+        for at, (name, file) in enumerate(chosen)
+    ]
 
 
 def _name(at: int, audio: Any) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from literatim.verify.deviation import spread
 from literatim.verify.faults import to_hf32
 from literatim.verify.golden import ALL, CONV, OUTPUT_ROWS, PLAIN, TOP, Choice, Entry, Golden, sample
-from literatim.verify.sites import is_choice, is_output, values_of_choice
+from literatim.verify.sites import is_choice, is_output, put_choice, values_of_choice
 from literatim.verify.watch import WRITES, Seen, in_place, mapped, results, tensors
 
 Keep = Callable[[str], bool]
@@ -77,7 +77,9 @@ class Truth:
         best = scores.double().topk(min(TOP, scores.shape[-1]), -1)
         floor = best.values.new_zeros(0, *best.values.shape)
         self._golden.choices.append(
-            Choice(seen.stage, self._clips, chosen.clone(), best.indices.clone(), best.values.clone(), floor)
+            Choice(
+                seen.stage, self._clips, chosen.reshape(-1).clone(), best.indices.clone(), best.values.clone(), floor
+            )
         )
 
 
@@ -107,7 +109,7 @@ class Floor:
         floor = values_of_choice(args).double().gather(-1, choice.ids)
         self._golden.choices[self._choices] = replace(choice, floor=torch.cat([choice.floor, floor[None]]))
         self._choices += 1
-        return out.copy_(choice.tokens)
+        return put_choice(out, choice.tokens)
 
 
 class Chain:
@@ -154,7 +156,7 @@ class Chain:
         if not is_choice(seen.op):
             return out
         self._choices += 1
-        return out.copy_(self._golden.choices[self._choices - 1].tokens)
+        return put_choice(out, self._golden.choices[self._choices - 1].tokens)
 
 
 def _single(values: Tensor) -> Tensor:

@@ -60,9 +60,10 @@ def main(folder: Path, work: Path) -> None:
     """Fill the golden folder `work`, which holds clips and settings."""
     import torch
 
+    from literatim.verify.family import load_subject
     from literatim.verify.golden import FLOORS, Golden
     from literatim.verify.passes import Chain, Floor, Truth
-    from literatim.verify.subject import CPU, WhisperSubject
+    from literatim.verify.subject import CPU
 
     golden = Golden.load(work)
     dtype = getattr(torch, golden.about["dtype"])
@@ -72,10 +73,10 @@ def main(folder: Path, work: Path) -> None:
         return kind != "step" or int(number) <= golden.about["steps"]
 
     truth = Truth(golden, keep)
-    subject = WhisperSubject(folder, dtype, CPU, wide=True)
+    subject = load_subject(folder, dtype, CPU, wide=True)
     golden.said = subject.watch(truth, golden.clips, truth.at)
     del subject
-    subject = WhisperSubject(folder, dtype, CPU)
+    subject = load_subject(folder, dtype, CPU)
     floors = FLOORS if dtype == torch.float32 else FLOORS[:1]
     for name in floors:
         subject.watch(Floor(golden, keep, name), golden.clips)

@@ -14,17 +14,22 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim import hub
+from literatim.audio import lasr
 from literatim.declare import build
 from literatim.errors import ModelFormatError, OptionError
+from literatim.models.folder import read_folder
+from literatim.models.medasr_config import MedasrConfig
 from literatim.options import HubOptions, VerifyOptions
+from literatim.pipeline.listener import WIDTH
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
-from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify import independent, material, reference, verdict
 from literatim.verify.checks import Chosen, Own, Through
 from literatim.verify.drafted import drafted
 from literatim.verify.end_to_end import Measured, end_to_end
+from literatim.verify.family import Subject, is_medasr, load_subject
 from literatim.verify.golden import FLOORS, Choice, Golden
+from literatim.verify.independent_medasr import replay as replay_medasr
 from literatim.verify.sites import ENCODED
 from literatim.verify.subject import CPU, WhisperSubject
 from literatim.verify.tokens import Judge, compare
@@ -46,7 +51,7 @@ class Prepared:
     folder: Path
     golden: Golden
     made: str
-    subjects: dict[torch.device, WhisperSubject] = field(default_factory=dict)
+    subjects: dict[torch.device, Subject] = field(default_factory=dict)
     assistant: tuple[str, Path] | None = None  # name and folder
 
     @property
@@ -55,15 +60,15 @@ class Prepared:
         found: torch.dtype = getattr(torch, self.golden.about["dtype"])
         return found
 
-    def subject(self, device: torch.device) -> WhisperSubject:
+    def subject(self, device: torch.device) -> Subject:
         """The model on a device, loaded once."""
         if device not in self.subjects:
-            self.subjects[device] = WhisperSubject(self.folder, self.dtype, device)
+            self.subjects[device] = load_subject(self.folder, self.dtype, device)
         return self.subjects[device]
 
-    def own_way(self) -> WhisperSubject:
+    def own_way(self) -> Subject:
         """The model on the CPU as transcription runs it there."""
-        return WhisperSubject(self.folder, self.dtype, CPU, own_way=True)
+        return load_subject(self.folder, self.dtype, CPU, own_way=True)
 
 
 def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **options: Any) -> Report:
@@ -137,6 +142,8 @@ def prepare(
 ) -> Prepared:
     """The reference for a device: made by a child process now, or read from the folder that `how.golden` names."""
     name, folder, dtype = _subject(model, device, how, where or HubOptions())
+    if is_medasr(folder):
+        _refuse_for_medasr(how)
     assistant = _assistant(how.assistant, name, where or HubOptions())
     if how.golden is not None:
         golden = Golden.load(Path(how.golden))
@@ -149,12 +156,21 @@ def prepare(
         "model": model_hash(folder),
         "positions": None if how.save_golden is None else MAILED,
     }
+    if is_medasr(folder):
+        about["span"] = MedasrConfig.from_dict(read_folder(folder).config).steps(lasr.frames(WIDTH))
     job = Golden(about, clips)
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         golden = reference.make(folder, job, Path(work))
     return Prepared(
         name, folder, golden, "made now, by a process without an accelerator's backend", assistant=assistant
     )
+
+
+def _refuse_for_medasr(how: VerifyOptions) -> None:
+    """OptionError for what has no meaning where all tokens are said at once."""
+    for name in ("assistant", "max_new_tokens", "steps"):
+        if getattr(how, name) is not None:
+            raise OptionError(f"MedASR says all tokens of a clip at once, without a draft; leave {name} out")
 
 
 def _assistant(asked: str | None, name: str, where: HubOptions) -> tuple[str, Path] | None:
@@ -219,7 +235,7 @@ def _belongs(golden: Golden, folder: Path, dtype: str, place: Path) -> None:
         raise ModelFormatError(f"{place} was made from another model than {folder.name}; name the one it was made from")
 
 
-def _tokens(subject: WhisperSubject, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:
+def _tokens(subject: Subject, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:
     """What the device would have said: the reference's tokens where every choice is the same, else a run of its own."""
     same = all(bool((item.tokens == item.choice.tokens).all()) for item in chosen)
     said = golden.said if same else subject.work(golden.clips)
@@ -228,9 +244,9 @@ def _tokens(subject: WhisperSubject, golden: Golden, chosen: Sequence[Chosen], f
             clip.name,
             golden.said[at].tokens,
             said[at].tokens,
-            end=subject.tokenizer.eot,
-            decode=subject.tokenizer.decode,
-            special=_special(subject.tokenizer),
+            end=subject.end,
+            decode=subject.decode,
+            special=subject.special,
             judge=_judge(golden.choices, at, subject.config.vocab_size, floor),
             truth=clip.words,
         )
@@ -244,13 +260,14 @@ def _drafted(prepared: Prepared, device: torch.device, floor: str) -> tuple[Draf
         return ()
     golden, name = prepared.golden, prepared.assistant[0]
     subject = prepared.own_way() if device == CPU else prepared.subject(device)
+    assert isinstance(subject, WhisperSubject)  # `prepare` has refused it for another
     judges = [_judge(golden.choices, at, subject.config.vocab_size, floor) for at in range(len(golden.clips))]
-    return (drafted(subject, name, prepared.assistant[1], golden, judges, _special(subject.tokenizer)),)
+    return (drafted(subject, name, prepared.assistant[1], golden, judges, subject.special),)
 
 
 def _judge(choices: Sequence[Choice], clip: int, vocabulary: int, floor: str) -> Judge:
     """The scores of a clip's likeliest tokens, position by position; all others count as forbidden."""
-    mine = [(choice, choice.clips.index(clip)) for choice in choices if clip in choice.clips]
+    mine = [(choice, row) for choice in choices for row, owner in enumerate(choice.clips) if owner == clip]
     truth, noisy = (torch.full((len(mine), vocabulary), -torch.inf, dtype=torch.float64) for _ in range(2))
     for at, (choice, row) in enumerate(mine):
         truth[at, choice.ids[row]] = choice.scores[row]
@@ -278,21 +295,19 @@ def _measured(golden: Golden, through: Through, floor: str, keys: Sequence[str])
 def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | None]:
     """The CPU's own way, as transcription takes it, beside transformers; and where they first part."""
     subject = prepared.own_way()
-    clips, tokenizer = prepared.golden.clips, subject.tokenizer
+    clips = prepared.golden.clips
     dtype = str(prepared.dtype).removeprefix("torch.")
     answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size, dtype)
     said = [item.tokens for item in subject.work(clips)]
-    plain = WhisperSubject(prepared.folder, prepared.dtype, CPU)
-    modules = independent.replay(plain.model, clips, answer)
-    found = independent.replay(subject.model, clips, answer, subject.engine.steps)
+    plain = load_subject(prepared.folder, prepared.dtype, CPU)
+    if isinstance(subject, WhisperSubject):
+        assert isinstance(plain, WhisperSubject)
+        modules = independent.replay(plain.model, clips, answer)
+        found = independent.replay(subject.model, clips, answer, subject.engine.steps)
+    else:
+        assert not isinstance(plain, WhisperSubject)
+        modules, found = (replay_medasr(model, clips) for model in (plain.model, subject.model))
     parts = [independent.first_apart(independent.compare(places, answer)) for places in (modules, found)]
     apart = next((place for place in parts if place is not None), None)
-    whole = independent.against_transformers(
-        found, answer, clips, said, tokenizer.decode, tokenizer.eot, _special(tokenizer)
-    )
+    whole = independent.against_transformers(found, answer, clips, said, subject.decode, subject.end, subject.special)
     return whole, apart
-
-
-def _special(tokenizer: WhisperTokenizer) -> dict[int, str]:
-    """Names of the tokens that stand for no text."""
-    return {token: name for name, token in tokenizer.vocabulary.added.items()}

@@ -22,8 +22,9 @@ ROWS, LOGITS, RULES, CHOICE, CACHE = (
     "decoder.choice",
     "decoder.cache",
 )
+HEAD = "head"  # of MedASR
 _START = "decoder.start"  # of a pass of the decoder, before its first parameter
-_PARTS = {
+PARTS = {
     "scaled_dot_product_attention": "product",
     "gelu": "gelu",
     "mul": "scale",
@@ -73,8 +74,8 @@ class WhisperSites:
         if at in {INPUT, "encoder.positions"}:
             return at
         if at in {"encoder.conv1", "encoder.conv2"}:
-            return f"{at}.{_PARTS.get(op, op)}"
-        return f"{at.rpartition('.')[0]}.{_PARTS.get(op, op)}"
+            return f"{at}.{PARTS.get(op, op)}"
+        return f"{at.rpartition('.')[0]}.{PARTS.get(op, op)}"
 
     def _before_layers(self, op: str) -> str:
         if op in {"gt", "lt", "ge", "le", "__invert__", "bitwise_not", "logical_not"}:
@@ -93,7 +94,7 @@ class WhisperSites:
 
 def is_output(site: str, op: str) -> bool:
     """Whether a call gives what leaves the encoder, or the logits."""
-    return site == ENCODED or (site == LOGITS and op == "linear")
+    return site == ENCODED or (site in {LOGITS, HEAD} and op == "linear")
 
 
 def is_choice(op: str) -> bool:
@@ -108,6 +109,11 @@ def _owner(parameter: str) -> str:
 
 
 def values_of_choice(args: tuple[Any, ...]) -> Tensor:
-    """The scores (B, V) that a choice is made from."""
+    """The scores (B, V) that a choice is made from; where steps are chosen at once, one row for each (B S, V)."""
     scores: Tensor = args[0]
-    return scores
+    return scores.reshape(-1, scores.shape[-1])
+
+
+def put_choice(chosen: Tensor, tokens: Tensor) -> Tensor:
+    """Other tokens, one for each row of `values_of_choice`, in the place of those that were chosen."""
+    return chosen.copy_(tokens.view(chosen.shape))

@@ -6,7 +6,7 @@ A further family is one more class like `WhisperSubject`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ Mark = Callable[[str, tuple[int, ...]], None]
 """Told of each stage of the work and of the clips whose rows take part in it, in the order of the rows."""
 
 
-def _nobody(_stage: str, _clips: tuple[int, ...]) -> None:
+def nobody(_stage: str, _clips: tuple[int, ...]) -> None:
     pass
 
 
@@ -93,11 +93,25 @@ class WhisperSubject:
         return self.model.config
 
     @property
+    def end(self) -> int:
+        """The token that ends a text."""
+        return self.tokenizer.eot
+
+    @property
+    def special(self) -> dict[int, str]:
+        """Names of the tokens that stand for no text."""
+        return {token: name for name, token in self.tokenizer.vocabulary.added.items()}
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens."""
+        return self.tokenizer.decode(tokens)
+
+    @property
     def timestamps(self) -> bool:
         """Whether the model writes times."""
         return self.tokenizer.timestamp_begin != self.tokenizer.timestamp_end
 
-    def work(self, clips: list[Clip], mark: Mark = _nobody, steps: int | None = None) -> list[Said]:
+    def work(self, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
         """Hear and write all clips as one batch, as transcription does: encoder, language, prompts, then steps.
 
         After `steps` of them the work is left, and nothing is said.
@@ -133,7 +147,7 @@ class WhisperSubject:
         text = self.tokenizer.decode(row.said).strip()
         return Said(tuple(row.said), text, row.proposed, row.accepted)
 
-    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = _nobody, steps: int | None = None) -> list[Said]:
+    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
         """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
         sites = WhisperSites(self.model)
         watch = Watch(seer, sites, self.device == CPU, self.dtype if self.wide else None)

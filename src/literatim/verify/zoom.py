@@ -15,14 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from literatim.verify.checks import Own
 from literatim.verify.deviation import UNIT, exact, measure, spread
+from literatim.verify.family import Subject
 from literatim.verify.golden import Golden
 from literatim.verify.passes import COARSE
-from literatim.verify.subject import WhisperSubject
 from literatim.verify.types import Call
 from literatim.verify.watch import Seen, mapped, tensors
 
 
-def zoom(subject: WhisperSubject, golden: Golden, floor: str, index: int) -> tuple[Call, ...]:
+def zoom(subject: Subject, golden: Golden, floor: str, index: int) -> tuple[Call, ...]:
     """The operations inside the call with this index, in the run with the reference's inputs."""
     inside = _Inside(golden, floor, index)
     subject.watch(inside, golden.clips, steps=golden.about["steps"])
