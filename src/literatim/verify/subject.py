@@ -33,7 +33,7 @@ Mark = Callable[[str, tuple[int, ...]], None]
 
 
 def nobody(_stage: str, _clips: tuple[int, ...]) -> None:
-    pass
+    """A `Mark` that does nothing."""
 
 
 @dataclass(frozen=True)
