@@ -23,7 +23,7 @@ from whisper_builders import random_whisper_folder
 RATE = 16_000
 STRATEGIES: dict[str, dict[str, Any]] = {
     "sequential": {"word_timestamps": True},
-    "chunked": {},
+    "chunked": {"batch_size": 4},
     "batched": {"word_timestamps": True, "batch_size": 4},
 }
 OTHERS = ("sequential", "chunked")

@@ -14,8 +14,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define LANES 16
@@ -34,7 +36,6 @@
 
 typedef float vf __attribute__((vector_size(WIDTH), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(WIDTH), aligned(4), may_alias));
-
 
 /* The pool of threads: GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the OpenMP library that torch has
  * loaded. A second pool would have to share the cores with that one's threads, which go on spinning for a while after
@@ -121,22 +122,32 @@ INLINE vf load(const void *from) { return *(const vf *)from; }
 INLINE void store(void *to, vf values) { *(vf *)to = values; }
 INLINE vf all(float value) { return value - (vf){0}; }
 
+/* a b + c, rounded once. It is said where: a compiler that may fuse as it likes (-ffp-contract) does not do the same for
+ * all widths of vectors. */
+INLINE vf fused(vf a, vf b, vf c) {
+#if WIDTH == 64
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif WIDTH == 32
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    EACH(i, WIDTH / 4) c[i] = fmaf(a[i], b[i], c[i]);
+    return c;
+#endif
+}
+
 INLINE vf two_to(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
 
 /* e^x for -87 <= x <= 0.7, to an ulp or two: x = n ln 2 + r, and Taylor's series of r. */
 INLINE vf exponential(vf x) {
     const vf magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     x = (vf)(((vi)x & (x > -87.0f)) | ((vi)all(-87.0f) & ~(x > -87.0f) & (x == x)) | ((vi)x & (x != x)));
-    vf n = (x * 1.44269504f + magic) - magic;
-    vf r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    const vf n = fused(x, all(1.44269504f), magic) - magic;
+    const vf r = fused(n, all(2.12194440e-4f), fused(n, all(-0.693359375f), x));
+    static const float series[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
     vf p = all(1.0f / 5040);
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
+    EACH(i, 7) p = fused(p, r, all(series[i]));
     return p * two_to(n);
 }
 
@@ -174,16 +185,15 @@ enum { LINE = 4 * LANES };
 INLINE int64_t steps_of(int half, int64_t inputs) { return half ? (inputs + 1) / 2 : inputs; }
 
 /* sum + w x. Of two inputs the second is added first, and rounded: so does the processors' instruction for bfloat16
- * (vdpbf16ps), for which what is below 2^-126 is zero (`flush`). Products of two bfloat16 are exact in float32. */
+ * (vdpbf16ps), for which what is below 2^-126 is zero (`flush`). */
 INLINE vf add_product(const int half, vf sum, vf w, vf x) {
-    if (!half) return sum + w * x;
+    if (!half) return fused(w, x, sum);
 #if defined(__AVX512BF16__)
     return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)x);
 #else
     const vi second = (vi){0} + (int32_t)0xffff0000;
-    sum += (vf)((vi)w & second) * (vf)((vi)x & second);
-    sum += (vf)((vi)w << 16) * (vf)((vi)x << 16);
-    return sum;
+    sum = fused((vf)((vi)w & second), (vf)((vi)x & second), sum);
+    return fused((vf)((vi)w << 16), (vf)((vi)x << 16), sum);
 #endif
 }
 
@@ -312,6 +322,7 @@ static void multiply_many(int half, const char *x, int64_t x_row, int64_t m_coun
 }
 
 /* (M, K), rows `x_row` bytes apart, times so many blocks of columns. */
+__attribute__((unused)) /* by all of the files */
 static void multiply(int half, const void *x, int64_t x_row, int64_t m_count, const char *w, int64_t steps,
                      int64_t w_block, int64_t blocks, float *out, int64_t out_row) {
     if (m_count <= ROWS_AT_ONCE) {

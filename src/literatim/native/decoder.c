@@ -73,7 +73,7 @@ INLINE vf gelu(vf x) {
     vf t = (vf)((vi)(x * 0.707106781f) & 0x7fffffff);
     t = (vf)(((vi)t & ~(t > 4.0f)) | ((vi)all(4.0f) & (t > 4.0f)));
     vf p = all(fit[0]);
-    for (int i = 1; i < 9; i++) p = p * t + fit[i];
+    for (int i = 1; i < 9; i++) p = fused(p, t, all(fit[i]));
     vf rest = exponential(-t * p); /* erfc(t) */
     vf half = x * 0.5f;
     return (vf)(((vi)(half * (2.0f - rest)) & ~(x < 0.0f)) | ((vi)(half * rest) & (x < 0.0f)));
@@ -168,14 +168,14 @@ static void normalise(Worker *worker, const Norm *norm, const float *x, int64_t 
             EACH(p, PARTS) values[p] -= mean;
             give(apart, values, width - at, 0);
             take(values, apart, LANES);
-            EACH(p, PARTS) squares[p] += values[p] * values[p];
+            EACH(p, PARTS) squares[p] = fused(values[p], values[p], squares[p]);
         }
         const float by = 1.0f / sqrtf(sum_lanes(squares) / width + 1e-5f);
         for (int64_t at = 0; at < width; at += LANES) {
             take(values, row + at, width - at);
             take(weights, norm->weight + at, width - at);
             take(biases, norm->bias + at, width - at);
-            EACH(p, PARTS) values[p] = (values[p] - mean) * by * weights[p] + biases[p];
+            EACH(p, PARTS) values[p] = fused((values[p] - mean) * by, weights[p], biases[p]);
             give(out + m * out_row + at * (half ? 2 : 4), values, width - at, (int)half);
         }
     }
