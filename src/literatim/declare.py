@@ -27,11 +27,15 @@ def option(
 
 
 def build(kind: type[Options], values: dict[str, Any]) -> Options:
-    """Make and check the options dataclass `kind` from keyword arguments; unknown names are an OptionError."""
+    """Make and check the options dataclass `kind` from keyword arguments; unknown names are an OptionError.
+
+    None stands for the default, as in openai/whisper's calls, where it is no value of the option's own.
+    """
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise OptionError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
+    values = {name: value for name, value in values.items() if value is not None or "None" in str(known[name].type)}
     for name, value in values.items():
         if "tuple" in str(known[name].type) and isinstance(value, (list, tuple)):
             if not value:

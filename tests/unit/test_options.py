@@ -54,6 +54,13 @@ def test_default_passes_its_own_check(kind: type[Any], item: Field[Any]) -> None
 
 
 @each_option
+def test_none_is_the_default_where_it_is_no_value(kind: type[Any], item: Field[Any]) -> None:
+    """As beam_size and best_of in openai/whisper's calls."""
+    expected = None if "None" in str(item.type) else item.default
+    assert getattr(build(kind, {item.name: None}), item.name) == expected
+
+
+@each_option
 def test_bounds_are_refused_from_outside(kind: type[Any], item: Field[Any]) -> None:
     low, high, choices = (item.metadata[key] for key in ("minimum", "maximum", "choices"))
     outside = [low - 1] if low is not None else []
