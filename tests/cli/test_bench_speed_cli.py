@@ -83,7 +83,8 @@ def test_speed_in_real_processes(literatim: Any, tmp_path: Path, monkeypatch: py
     assert json.loads(target.read_text(encoding="utf-8")) == found
     page = target.with_suffix(".html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
-    assert target.with_suffix(".svg").is_file() == ("<svg" in page) == ("needs matplotlib" not in err)
+    assert target.with_suffix(".svg").is_file()
+    assert "<svg" in page
 
 
 @pytest.mark.parametrize(

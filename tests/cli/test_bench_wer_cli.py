@@ -222,7 +222,6 @@ def test_wer_is_measured_on_one_device(literatim: Any, monkeypatch: pytest.Monke
 def test_plain_and_rich_tables_are_shown(
     literatim: Any, model: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("rich")
     heard = tmp_path / "heard.txt"
     heard.write_text("one")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)

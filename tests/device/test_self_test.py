@@ -81,7 +81,6 @@ def test_the_targets_decide() -> None:
 
 
 def test_it_is_drawn(report: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from literatim.verify.planted.draw import draw
 
     for path in draw(report, tmp_path):

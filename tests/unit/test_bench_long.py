@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,7 @@ def rows() -> list[Row]:
 
 
 def test_figures_of_the_turns() -> None:
-    talk = sound.Spoken(np.zeros(100 * RATE, np.float32), "a b c d")
+    talk = sound.Spoken(np.zeros(100 * RATE, np.float32), "a b c d", ())
     first, ours, peer, absent = entries(rows(), talk, random=False)
     assert (first["seconds"], first["rtf"], first["tokens_per_s"], first["decoder_tokens_per_s"]) == (12, 0.12, 10, 20)
     assert ours["speed_up"]["tokens_per_s"] == pytest.approx((90 / 4) / (120 / 12))
@@ -184,4 +183,4 @@ def test_a_minute_in_a_process_of_its_own(tmp_path: Path) -> None:
     for row in batched:
         assert row["tokens"] % 7 == 0
         assert row["tokens"] > 0
-    assert out.with_suffix(".svg").is_file() == (find_spec("matplotlib") is not None)
+    assert out.with_suffix(".svg").is_file()

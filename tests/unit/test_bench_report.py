@@ -14,6 +14,7 @@ from literatim.bench import speed_page, speed_report
 from literatim.bench.presets import PRESETS
 from literatim.bench.rows import Row, Work, entries
 from literatim.bench.runners.base import Turn
+from literatim.cli.bench_common import drawing
 
 WORDS = {"wer": 0.125, "reason": None}
 
@@ -121,7 +122,6 @@ def _read(text: str) -> Page:
 
 
 def test_the_page_holds_every_figure_and_needs_nothing_else(report: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from literatim.bench.speed_draw import draw
 
     draw(report, tmp_path / "a.svg")
@@ -148,7 +148,6 @@ def test_a_page_without_a_drawing(report: dict[str, Any]) -> None:
 
 
 def test_the_drawing(report: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from literatim.bench.speed_draw import draw
 
     draw(report, tmp_path / "a.svg")
@@ -161,10 +160,18 @@ def test_the_drawing(report: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_a_drawing_of_nothing(report: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from literatim.bench.speed_draw import draw
 
     report["rows"] = report["rows"][2:]
     draw(report, tmp_path / "a.svg")
     assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
     assert speed_report.tables(report)[0].rows == ()
+
+
+def test_no_drawing_without_matplotlib(
+    report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert drawing(report, tmp_path / "a.json", "literatim.bench.speed_draw") is None
+    assert list(tmp_path.iterdir()) == []
+    assert "pip install 'literatim[bench]'" in capsys.readouterr().err

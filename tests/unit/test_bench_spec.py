@@ -97,7 +97,6 @@ def test_a_window_says_in_a_slot_taken_over_what_it_says_alone(monkeypatch: pyte
 
 
 def test_real_words_with_transformers_beside() -> None:
-    pytest.importorskip("transformers")
     report = _run(model="demo", assistant="demo-draft", limit=3, batches=(1, 2), peers=("transformers",))
     ours = [row for row in report["rows"] if row["name"] == "literatim"]
     theirs = [row for row in report["rows"] if row["name"] == "transformers" and row["status"] == "measured"]
@@ -137,7 +136,6 @@ def test_a_clip_is_heard_to_its_end() -> None:
 
 
 def test_speed_with_an_assistant(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("transformers")
     monkeypatch.setattr(speed, "REST_SECONDS", 0.0)
     plan = SpeedPlan(
         "demo", assistant="demo-draft", batches=(1, 2), dtypes=("float32",), peers=("transformers",), tokens=6,

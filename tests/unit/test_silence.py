@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -44,21 +43,28 @@ def test_no_words_in_ten_minutes_of_room_tone(way: str, demo: Recognizer) -> Non
     assert demo.transcribe(samples, **WAYS[way]).text == ""
 
 
+def pooled(texts: list[str], found: list[str]) -> dict[str, float]:
+    """Of all texts together: the share of words that came out, and of errors."""
+    scores = [score(text, said) for text, said in zip(texts, found, strict=True)]
+    words = sum(one["words"] for one in scores)
+    return {name: sum(one[name] * one["words"] for one in scores) / words for name in ("coverage", "wer")}
+
+
 @pytest.mark.slow
 def test_speech_between_silences_all_comes_out(demo: Recognizer) -> None:
-    """Of an hour: as many of its words as of its parts alone, and errors as the model makes in these."""
+    """Of an hour: as many of its words as of its parts alone, in the same room tone, and errors as in these.
+
+    Five hours, since where a part is cut, by less than a frame, moves its 413 words' errors between 9 and 13 %.
+    """
     parts = sound.clips("en")
-    long = sound.in_room_tone(parts, 3600, 1)
-    apart = demo.transcribe_many([part.samples for part in parts], language="en", batch_size=8)
-    alone = [outcome.transcript.text for outcome in sorted(apart, key=lambda item: item.index) if outcome.transcript]
-    together = score(long.text, demo.transcribe(long.samples, language="en", batch_size=8).text)
-    by_part = [score(part.text, text) for part, text in zip(parts, alone, strict=True)]
-    words = sum(found["words"] for found in by_part)
-    part_coverage = sum(found["coverage"] * found["words"] for found in by_part) / words
-    part_errors = sum(found["wer"] * found["words"] for found in by_part) / words
-    print(f"an hour: {together}; its parts: coverage {part_coverage:.3f}, WER {part_errors:.3f}")
-    # the room tone in which they are said changes a word here and there, by chance: two standard errors of a difference
-    chance = 2 * math.sqrt(2 * part_errors * (1 - part_errors) / words)
-    assert together["coverage"] >= part_coverage - 0.02
-    assert together["wer"] <= part_errors + chance
-    assert part_coverage > 0.7
+    hours = [sound.in_room_tone(parts, 3600, seed) for seed in range(1, 6)]
+    pieces = [hour.samples[begin:end] for hour in hours for begin, end in hour.spans]
+    apart = sorted(demo.transcribe_many(pieces, language="en", batch_size=8), key=lambda outcome: outcome.index)
+    alone = [outcome.transcript.text for outcome in apart if outcome.transcript]
+    by_part = pooled([part.text for part in parts] * len(hours), alone)
+    whole = [demo.transcribe(hour.samples, language="en", batch_size=8).text for hour in hours]
+    together = pooled([hour.text for hour in hours], whole)
+    print(f"hours: {together}; their parts: {by_part}")
+    assert together["coverage"] >= by_part["coverage"] - 0.02
+    assert together["wer"] <= by_part["wer"] + 0.02
+    assert by_part["coverage"] > 0.7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -74,6 +75,17 @@ def deliver(found: dict[str, Any], out: Path | None, as_json: bool) -> None:
         click.echo(f"wrote {out}", err=True)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
+
+
+def drawing(found: dict[str, Any], out: Path, module: str) -> Path | None:
+    """The report drawn beside it by `draw` of a module; None, and a word about it, where matplotlib is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        click.echo("no drawing was made: it needs matplotlib (pip install 'literatim[bench]')", err=True)
+        return None
+    svg = out.with_suffix(".svg")
+    importlib.import_module(module).draw(found, svg)
+    click.echo(f"wrote {svg}", err=True)
+    return svg
 
 
 def show(table: Table) -> None:

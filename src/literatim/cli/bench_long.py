@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import click
 
-from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, show
+from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, drawing, show
 
 SHAPES = ("tiny", "base", "small")
 PEERS = ("faster-whisper", "transformers")
@@ -57,18 +56,8 @@ def long(out: Path | None, as_json: bool, **values: Any) -> None:
         show(table)
     deliver(found, out, as_json)
     if out is not None:
-        _drawing(found, out.with_suffix(".svg"))
+        drawing(found, out, "literatim.bench.long.draw")
 
 
 def _tell(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _drawing(found: dict[str, Any], svg: Path) -> None:
-    from literatim.bench.long.draw import draw
-
-    if importlib.util.find_spec("matplotlib") is None:
-        click.echo("no drawing was made: it needs matplotlib (pip install 'literatim[bench]')", err=True)
-        return
-    draw(found, svg)
-    click.echo(f"wrote {svg}", err=True)

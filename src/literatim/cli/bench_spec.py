@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import click
 
 from literatim.bench.runners import peers
-from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, show
+from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, drawing, show
 
 SHAPES = ("tiny", "base", "small", "large-v2")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -62,18 +61,8 @@ def spec(out: Path | None, as_json: bool, **values: Any) -> None:
         show(table)
     deliver(found, out, as_json)
     if out is not None:
-        _drawing(found, out.with_suffix(".svg"))
+        drawing(found, out, "literatim.bench.spec_draw")
     failures = spec_rows.differing(found)
     for sentence in failures:
         click.echo(sentence, err=True)
     raise click.exceptions.Exit(1 if failures else 0)
-
-
-def _drawing(found: dict[str, Any], svg: Path) -> None:
-    from literatim.bench.spec_draw import draw
-
-    if importlib.util.find_spec("matplotlib") is None:
-        click.echo("no drawing was made: it needs matplotlib (pip install 'literatim[bench]')", err=True)
-        return
-    draw(found, svg)
-    click.echo(f"wrote {svg}", err=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from literatim.bench.runners import peers
-from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, show
+from literatim.cli.bench_common import JSON, OUT, Names, Shape, Sizes, deliver, drawing, show
 
 if TYPE_CHECKING:
     from literatim.bench.plan import Plan
@@ -89,15 +88,8 @@ def _plan(values: dict[str, Any]) -> Plan:
 
 def _pages(found: dict[str, Any], out: Path) -> None:
     """The drawing and the page beside the report."""
-    from literatim.bench.speed_draw import draw
     from literatim.bench.speed_page import page
 
-    svg, html = out.with_suffix(".svg"), out.with_suffix(".html")
-    drawn = importlib.util.find_spec("matplotlib") is not None
-    if drawn:
-        draw(found, svg)
-        click.echo(f"wrote {svg}", err=True)
-    else:
-        click.echo("no drawing was made: it needs matplotlib (pip install 'literatim[bench]')", err=True)
-    html.write_text(page(found, svg.read_text(encoding="utf-8") if drawn else None), encoding="utf-8")
+    svg, html = drawing(found, out, "literatim.bench.speed_draw"), out.with_suffix(".html")
+    html.write_text(page(found, svg.read_text(encoding="utf-8") if svg else None), encoding="utf-8")
     click.echo(f"wrote {html}", err=True)

@@ -32,10 +32,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Spoken:
-    """A recording (S,) and the words in it, one after the other."""
+    """A recording (S,), the words in it, one after the other, and the samples at which each part begins and ends."""
 
     samples: Samples
     text: str
+    spans: tuple[tuple[int, int], ...]
 
     @property
     def seconds(self) -> float:
@@ -73,12 +74,13 @@ def in_room_tone(parts: Sequence[Clip], seconds: float, seed: int) -> Spoken:
     spoken = sum(len(part.samples) for part in parts)
     pause = round(_PAUSE * SAMPLE_RATE)
     gaps = random.dirichlet(np.ones(len(parts) + 1)) * (size - spoken - pause * len(parts))
-    at = 0
+    at, spans = 0, []
     for gap, part in zip(gaps, parts, strict=False):
         at += int(gap) + pause
         samples[at : at + len(part.samples)] += part.samples
+        spans.append((at, at + len(part.samples)))
         at += len(part.samples)
-    return Spoken(samples, " ".join(part.text for part in parts))
+    return Spoken(samples, " ".join(part.text for part in parts), tuple(spans))
 
 
 def _tone(random: np.random.Generator, size: int) -> Samples:
