@@ -148,6 +148,9 @@ class Cycle(Pace):
         self._round += 1
         return max(0, min(count, most))
 
+    def drafts(self, rows: int) -> bool:
+        return self._counts[0] > 0
+
 
 @dataclass
 class Model:

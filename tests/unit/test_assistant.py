@@ -120,6 +120,23 @@ def test_a_draft_with_its_own_ears(main: Path, alone: Transcript, bands: int, tm
     assert found.speculation.proposed > 0
 
 
+def test_ears_are_not_used_where_nothing_is_proposed(main: Path, tmp_path: Path) -> None:
+    """By rows that are moved to other slots, either; and once it proposes, each window is heard once."""
+    random_whisper_folder(tmp_path, 6, languages=("en", "fr", "nl"), end_gain=2.0)
+    for proposals in (0, 2):
+        model = literatim.load(main, device="cpu", assistant=str(tmp_path), num_assistant_tokens=proposals)
+        assistant, heard = model._engine.assistant, []
+        assert assistant is not None
+        assert assistant.encoder is not None
+        assistant.encoder.register_forward_hook(lambda *_, heard=heard: heard.append(1))
+        audios = [SAMPLES, SAMPLES[::2].copy(), SAMPLES[: len(SAMPLES) // 2]]
+        options = {"no_speech_threshold": None, "temperature": 0.0, "strategy": "sequential", "batch_size": 2}
+        found = [outcome.transcript for outcome in model.transcribe_many(audios, **options)]
+        windows = {(at, segment.seek) for at, one in enumerate(found) if one for segment in one.segments}
+        assert len(windows) > 3
+        assert len(heard) == (len(windows) if proposals else 0)
+
+
 def test_its_own_ears_hear_the_recording(main: Path, tmp_path: Path) -> None:
     """The main model beside an encoder that differs in one number, whose draft is then as good as the model."""
     random_whisper_folder(tmp_path, 1)

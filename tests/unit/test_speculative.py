@@ -88,9 +88,9 @@ def rules(timestamps: bool = False, suppress: tuple[int, ...] = (), first: tuple
 class Cycle(Pace):
     """These numbers round by round, over and over; keeps what it was asked and told."""
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], drafts: bool = True) -> None:
         super().__init__()
-        self._counts = counts
+        self._counts, self._drafts = counts, drafts
         self.asked: list[tuple[int, int]] = []
         self.told: list[tuple[int, int, list[tuple[int, int]]]] = []
 
@@ -98,6 +98,9 @@ class Cycle(Pace):
         count = self._counts[len(self.asked) % len(self._counts)]
         self.asked.append((rows, most))
         return max(0, min(count, most))
+
+    def drafts(self, rows: int) -> bool:
+        return self._drafts
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         assert seconds >= 0
@@ -289,6 +292,16 @@ def test_catching_up_after_plain_rounds() -> None:
     pace = Cycle([0, 0, 0, 0, 1, 0, 2])
     assert figures(pair.decode(pace)[0]) == (tuple(TEXT), 3, 3, (0, 0, 0, 0, 0, 1, 0, 2))
     assert pair.draft.fed == [(1, 1), (1, 5), (1, 3), (1, 1)]
+
+
+def test_a_draft_that_is_not_asked_hears_nothing() -> None:
+    """While speculation does not pay; once it is asked it hears prompt and text."""
+    pair = Pair([[*TEXT, EOT]])
+    assert pair.decode(Cycle([0], drafts=False))[0].tokens == tuple(TEXT)
+    assert pair.draft.fed == []
+    pair = Pair([[*TEXT, EOT]])
+    assert pair.decode(Cycle([0, 0, 2], drafts=False))[0].tokens == tuple(TEXT)
+    assert pair.draft.fed[0] == (1, 4)  # the prompt's one, and three said
 
 
 def test_rows_that_have_heard_unequally_much() -> None:

@@ -111,6 +111,10 @@ class Watch(Pace):
         """The other's."""
         return self._inner.proposals(rows, most)
 
+    def drafts(self, rows: int) -> bool:
+        """The other's."""
+        return self._inner.drafts(rows)
+
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Note it, and tell the other."""
         right, judged = (sum(numbers) for numbers in zip(*tried, strict=True))

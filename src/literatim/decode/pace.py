@@ -12,12 +12,14 @@ KEPT = 9  # times of a kind of round that are remembered; their median counts
 MEMORY = 0.98  # how much of the acceptance seen so far is left after another proposal
 PROBE_SHARE = 0.01  # of the time, spent by each of the two rounds that look whether speculation has come to pay
 LEAST_SHARE = PROBE_SHARE / 8  # where it did not, time and again
+MOST_LOST = 4  # plain rounds that one of a probe is thought to have cost: it may have waited for something else
 NEIGHBOUR_EVERY, PLAIN_EVERY = 12, 50  # rounds of speculation, after which another number, or none, is timed again
 PLAIN_OFTEN = 10  # instead, where it gains next to nothing: a machine that became slower must not look like a gain
 CONSIDERED_EVERY = 8  # rounds, after which the best number is looked for anew
 WORTH = 1.08  # times as many tokens a second as plainly: what speculation must promise
 SHORT = 0.7e-3  # seconds of a plain round; in shorter ones what a change of networks costs the caches is as much as a
 WORTH_SHORT = 2.0  # gain, and times scatter by as much again: then it must promise so many times as many
+RESTS = 1.6e-3  # seconds of plain rounds while speculation does not pay, of which one is looked at: looking takes 5 us
 
 
 class Pace:
@@ -29,6 +31,10 @@ class Pace:
     def proposals(self, rows: int, most: int) -> int:  # noqa: ARG002
         """How many to propose in the next round, of at most `most`."""
         return max(0, min(self._proposals, most))
+
+    def drafts(self, rows: int) -> bool:  # noqa: ARG002
+        """Whether most rounds of so many rows are thought to have proposals."""
+        return self._proposals > 0
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """A round took so long; of each row, how many proposals were right, and how many were judged at all."""
@@ -55,6 +61,7 @@ class AdaptivePace(Pace):
         self._rounds = 0  # of speculation
         self._before: int | None = None  # proposals of the round before
         self._again = False  # whether that was the first round of a probe
+        self._resting = 0  # plain rounds that are not looked at
 
     @property
     def acceptance(self) -> float:
@@ -63,6 +70,9 @@ class AdaptivePace(Pace):
 
     def proposals(self, rows: int, most: int) -> int:
         """The best known number, or one that is worth a look."""
+        if self._resting:
+            self._resting -= 1
+            return 0
         times = self._times.setdefault(_kind(rows), Times())
         if most < self._choices[1] or not times.seen(0):
             return 0
@@ -74,6 +84,11 @@ class AdaptivePace(Pace):
             self._consider(times)
             wanted = self._another(times) if times.pays else self._probe(times)
         return wanted if wanted <= most else max(choice for choice in self._choices if choice <= most)
+
+    def drafts(self, rows: int) -> bool:
+        """Whether speculation pays, as far as is known."""
+        times = self._times.get(_kind(rows))
+        return times is not None and times.pays
 
     def _consider(self, times: Times) -> None:
         """Which number is the best, and what it gains over none: now and then, since it takes as long as a product."""
@@ -100,30 +115,43 @@ class AdaptivePace(Pace):
         """While it does not pay: none, or its best number once enough was saved up for it."""
         plain = times.of(0)
         self._owed += self._share * plain
-        if self._owed <= 0.25 * plain:
-            return 0
         lost = times.of(times.best) - self._tokens(times.best) * plain
-        self._again = self._owed > lost
+        self._again = self._owed > max(lost, 0.25 * plain)
         if not self._again:
+            self._resting = int(RESTS / max(plain, 1e-6))
+            self._owed += self._resting * self._share * plain
             return 0
         self._share = max(self._share / 2, LEAST_SHARE)
         return times.best
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
+        if self._resting:
+            self._before = 0
+            return
         times = self._times.setdefault(_kind(rows), Times())
         if self._before is None or bool(self._before) == bool(proposals) or not times.seen(proposals):
             times.add(proposals, seconds)
         self._before = proposals
         if not proposals:
             return
-        self._owed, promised = 0.0, self._promised(proposals)
-        if not times.pays:
+        promised = self._promised(proposals)
+        if times.pays:
+            self._owed = 0.0
+        else:
             times.since = CONSIDERED_EVERY  # it was a look whether things have changed
+            self._owed = self._debt(times.of(0), seconds, tried)
         for right, judged in tried:
             fade = MEMORY**judged
             self._right, self._judged = fade * self._right + right, fade * self._judged + judged
             self._taken, self._foretold = fade * self._taken + right, fade * self._foretold + promised
+
+    def _debt(self, plain: float, seconds: float, tried: Sequence[tuple[int, int]]) -> float:
+        """What may be spent on probes after a round of one: less than nothing for what a short one really took."""
+        if plain >= SHORT:
+            return 0.0
+        lost = seconds - plain * (1 + sum(right for right, _ in tried) / len(tried))
+        return min(self._owed - min(lost, MOST_LOST * plain), 0.0)
 
     def _tokens(self, proposals: int) -> float:
         """Tokens of a row that a round is expected to give.

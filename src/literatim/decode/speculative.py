@@ -304,8 +304,9 @@ class Batch:
         ]
 
     def _listen(self, tokens: Tensor, zeros: Tensor, width: int, start: int) -> int:
-        """Feed prompts to the draft as well; returns how many positions it has heard."""
-        if self._draft is None or width > self._draft.room:
+        """Feed prompts to the draft as well, unless it is seldom asked; returns how many positions it has heard."""
+        seldom = self._device.type == "cpu" and not self._pace.drafts(start + len(tokens))  # elsewhere few shapes count
+        if self._draft is None or seldom or width > self._draft.room:
             return 0
         self._draft.network.feed(self._draft.own(tokens), zeros, width, start)
         return width

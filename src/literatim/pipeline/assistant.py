@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ class Assistant:
         self.name, self.shares, self.reason = name, model.shares, model.reason
         self.decoder, self.encoder, self.config = model.decoder, model.encoder, model.config
         self._cache: Cache | None = None
+        self._unheard: dict[int, tuple[_Sound, int]] = {}  # of a slot what is to be in it, and which row of that
         self.screen: AnyScreen | None = None
         self._share_embedding(main)
         self.steps: Steps = native(self.decoder)
@@ -73,26 +75,51 @@ class Assistant:
     def beside(self) -> Assistant:
         """The same network with a cache of its own."""
         other = copy.copy(self)
-        other._cache = None
+        other._cache, other._unheard = None, {}
         return other
 
     def reserve(self, rows: int) -> None:
         """A cache for so many rows at least; what was in it is lost where it must grow."""
         if self._cache is None or self._cache.batch < rows:
-            self._cache = None  # free it before the larger one is made
+            self._cache, self._unheard = None, {}  # free it before the larger one is made
             self._cache = self.steps.allocate(rows)
 
-    def listen(self, states: Tensor, rows: slice) -> None:
-        """Put encoder states (B, S, D) into slots."""
+    def listen(self, hear: Callable[[], Tensor], rows: slice) -> None:
+        """Have the encoder states (B, S, D) that `hear` gives in slots once they are needed.
+
+        Where no proposal is asked for, they never are: speculation that does not pay costs little then.
+        """
+        sound = _Sound(hear)
+        self._unheard |= {slot: (sound, row) for row, slot in enumerate(range(rows.start, rows.stop))}
+
+    def hear(self, first: int, last: int) -> None:
+        """Put into the slots from `first` to `last`, not included, what is to be in them."""
         assert self._cache is not None, "reserve first"
-        self._cache.forget(rows)
-        self.steps.listen(states, self._cache, rows)
+        for slot in [slot for slot in self._unheard if first <= slot < last]:
+            if slot not in self._unheard:
+                continue  # with one before it
+            sound, row = self._unheard[slot]
+            end = slot
+            while end < last and self._unheard.get(end) == (sound, row + end - slot):
+                del self._unheard[end]
+                end += 1
+            self._cache.forget(slice(slot, end))
+            self.steps.listen(sound.states[row : row + end - slot], self._cache, slice(slot, end))
+
+    def move(self, source: int, target: int) -> bool:
+        """What is to be in one slot is to be in another, too; False where it is there."""
+        found = self._unheard.get(source)
+        if found is None:
+            self._unheard.pop(target, None)
+        else:
+            self._unheard[target] = found
+        return found is not None
 
     def draft(self, rules: Rules) -> Draft:
         """What the decoding loop calls, under the main model's rules."""
         assert self._cache is not None, "reserve first"
         ids, own = self._ids, self._ids.rules(rules)
-        network = _DraftDecoder(self.steps, self._cache, self._head, self.screen, own.suppressed)
+        network = _DraftDecoder(self, self._cache, self._head, own.suppressed)
         return Draft(network, own, self.config.target_positions, ids.to_main, ids.to_own, self._run(own))
 
     def _run(self, rules: Rules) -> Callable[[Tensor, RowState, Tensor, int], Tensor] | None:
@@ -137,19 +164,34 @@ def load_assistant(folder: Path, name: str, main_folder: Path, main: Whisper, to
     return Assistant(found, name, main, ids)
 
 
-class _DraftDecoder(CachedDecoder):
-    """A draft's logits are for the choice alone, and may be of fewer ids."""
+class _Sound:
+    """Encoder states (B, S, D), made when they are first asked for."""
 
-    def __init__(
-        self,
-        decoder: Steps,
-        cache: Cache,
-        head: Tensor,
-        screen: AnyScreen | None,
-        allowed: Tensor,
-    ) -> None:
-        super().__init__(decoder, cache, screen, allowed)
-        self._head = head
+    def __init__(self, hear: Callable[[], Tensor]) -> None:
+        self._hear = hear
+
+    @cached_property
+    def states(self) -> Tensor:
+        """They."""
+        return self._hear()
+
+
+class _DraftDecoder(CachedDecoder):
+    """A draft hears its sound when it is first fed; its logits are for the choice alone, and may be of fewer ids."""
+
+    def __init__(self, assistant: Assistant, cache: Cache, head: Tensor, allowed: Tensor) -> None:
+        super().__init__(assistant.steps, cache, assistant.screen, allowed)
+        self._assistant, self._head = assistant, head
+
+    def feed(self, tokens: Tensor, lengths: Tensor, limit: int, start: int = 0) -> Tensor:
+        """Hidden states (B, K, D)."""
+        self._assistant.hear(start, start + len(tokens))
+        return super().feed(tokens, lengths, limit, start)
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy a row of the cache over another."""
+        if not self._assistant.move(source, target):
+            super().move(source, target, positions)
 
     def choose(self, hidden: Tensor) -> Tensor:
         """(N, D) -> (N, W)."""

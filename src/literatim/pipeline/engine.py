@@ -130,27 +130,30 @@ class Engine:
         with self.at_work():
             rows = shapes.rows(len(both), self.device) if start == 0 else len(both)
             both += [both[-1]] * (rows - len(both))
-            mels = torch.stack([found[0] for found in both])
-            for at, states in self._encode(self.model.encoder, mels, start):
-                self._cache.forget(at)
-                self.steps.listen(states, self._cache, at)
-                if self.assistant is not None and self.assistant.encoder is None:
-                    self.assistant.listen(states, at)
-            if self.assistant is not None and self.assistant.encoder is not None:
-                own = torch.stack([found[-1] for found in both])
-                for at, states in self._encode(self.assistant.encoder, own, start):
-                    self.assistant.listen(states, at)
+            mels, own = (torch.stack([found[which] for found in both]) for which in (0, -1))
+            for part in self._parts(rows):
+                slots = slice(start + part.start, start + part.stop)
+                states = self._encode(self.model.encoder, mels[part])
+                self._cache.forget(slots)
+                self.steps.listen(states, self._cache, slots)
+                if self.assistant is not None:
+                    encoder = self.assistant.encoder
+                    hear = partial(self._encode, encoder, own[part]) if encoder is not None else lambda at=states: at
+                    self.assistant.listen(hear, slots)
 
-    def _encode(self, encoder: Encoder, mels: Tensor, start: int) -> Iterator[tuple[slice, Tensor]]:
-        """Encoder states of (B, M, T), with the slots they belong to.
+    def _parts(self, rows: int) -> list[slice]:
+        """Which of so many windows go through an encoder together.
 
-        On a CPU row by row: one window fills the cores, and its data their caches; and what it gives cannot depend on
+        On a CPU one by one: one window fills the cores, and its data their caches; and what it gives cannot depend on
         its neighbours then.
         """
-        batch = mels.to(self.device, encoder.positions.dtype)
-        size = 1 if self.device.type == "cpu" else len(batch)
-        for first in range(0, len(batch), size):
-            yield slice(start + first, start + first + size), encoder(batch[first : first + size])
+        size = 1 if self.device.type == "cpu" else rows
+        return [slice(first, first + size) for first in range(0, rows, size)]
+
+    def _encode(self, encoder: Encoder, mels: Tensor) -> Tensor:
+        """Encoder states (B, S, D) of (B, M, T)."""
+        states: Tensor = encoder(mels.to(self.device, encoder.positions.dtype))
+        return states
 
     def _make_screen(self) -> AnyScreen | None:
         """Where reading the output matrix is most of a step: on a CPU that multiplies int8 fast."""

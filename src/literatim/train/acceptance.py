@@ -102,6 +102,10 @@ class Timed(Pace):
         self._turn += 1
         return max(0, min(self._turn % (MOST + 1), most))
 
+    def drafts(self, rows: int) -> bool:  # noqa: ARG002
+        """It does."""
+        return True
+
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:  # noqa: ARG002
         """A round took so long."""
         self.seconds.setdefault(proposals, []).append(seconds)
