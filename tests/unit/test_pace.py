@@ -158,6 +158,15 @@ def test_one_odd_time_does_not_decide() -> None:
         assert sum(count > 0 for count in asked[-200:]) > 180
 
 
+def test_where_it_does_not_pay_other_batches_do_not_try_it_at_once() -> None:
+    """A batch that runs empty is of every size: not each is to find out for itself what the one before has."""
+    for machine, tries in ((SLOW, 0), (LARGE, 1)):
+        pace, dice = AdaptivePace(), random.Random(3)
+        simulate(pace, machine, 16, always(0.85), 100, dice)
+        _, asked = simulate(pace, machine, 8, always(0.85), 2, dice)
+        assert sum(count > 0 for count in asked) == tries
+
+
 @pytest.mark.parametrize("make", [AdaptivePace, lambda: Pace(5), Pace])
 def test_never_more_than_allowed(make: Callable[[], Pace]) -> None:
     pace, dice = make(), random.Random(7)

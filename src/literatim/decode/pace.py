@@ -78,7 +78,7 @@ class AdaptivePace(Pace):
             return 0
         if self._again and self._before is not None:
             self._again, wanted = False, self._before
-        elif times.only(0) and self.acceptance > 0.5:
+        elif times.only(0) and self.acceptance > 0.5 and self._promising(_kind(rows)):
             wanted = FIRST
         else:
             self._consider(times)
@@ -89,6 +89,11 @@ class AdaptivePace(Pace):
         """Whether speculation pays, as far as is known."""
         times = self._times.get(_kind(rows))
         return times is not None and times.pays
+
+    def _promising(self, kind: int) -> bool:
+        """Whether it pays in batches of the next size in which it was tried, if there is one."""
+        tried = [(abs(size - kind), times.pays) for size, times in self._times.items() if times.tried]
+        return min(tried, default=(0, True))[1]
 
     def _consider(self, times: Times) -> None:
         """Which number is the best, and what it gains over none: now and then, since it takes as long as a product."""
@@ -193,6 +198,11 @@ class Times:
     def only(self, proposals: int) -> bool:
         """Whether no other kind of round was timed."""
         return len(self._medians) == 1 and proposals in self._medians
+
+    @property
+    def tried(self) -> bool:
+        """Whether a round with proposals was timed."""
+        return any(self._medians)
 
     def of(self, proposals: int) -> float:
         """Its median, else from the line between the kinds next to it, or on from the furthest one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -130,16 +130,20 @@ class Engine:
         with self.at_work():
             rows = shapes.rows(len(both), self.device) if start == 0 else len(both)
             both += [both[-1]] * (rows - len(both))
-            mels, own = (torch.stack([found[which] for found in both]) for which in (0, -1))
+            mels = torch.stack([found[0] for found in both])
             for part in self._parts(rows):
                 slots = slice(start + part.start, start + part.stop)
                 states = self._encode(self.model.encoder, mels[part])
                 self._cache.forget(slots)
                 self.steps.listen(states, self._cache, slots)
                 if self.assistant is not None:
-                    encoder = self.assistant.encoder
-                    hear = partial(self._encode, encoder, own[part]) if encoder is not None else lambda at=states: at
-                    self.assistant.listen(hear, slots)
+                    self.assistant.listen(self._hear(self.assistant, states, both[part]), slots)
+
+    def _hear(self, assistant: Assistant, states: Tensor, windows: list[list[Tensor]]) -> Callable[[], Tensor]:
+        """What makes the encoder states that an assistant hears: the main model's, or those of its own encoder."""
+        if assistant.encoder is None:
+            return lambda: states
+        return partial(self._encode, assistant.encoder, torch.stack([window[-1] for window in windows]))
 
     def _parts(self, rows: int) -> list[slice]:
         """Which of so many windows go through an encoder together.
