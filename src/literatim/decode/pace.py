@@ -78,11 +78,13 @@ class AdaptivePace(Pace):
             return 0
         if self._again and self._before is not None:
             self._again, wanted = False, self._before
-        elif times.only(0) and self.acceptance > 0.5 and self._promising(_kind(rows)):
-            wanted = FIRST
-        else:
+        elif times.tried:
             self._consider(times)
-            wanted = self._another(times) if times.pays else self._probe(times)
+            wanted = self._another(times) if times.pays else self._probe(times, times)
+        else:
+            known = self._nearest(_kind(rows))
+            promising = self.acceptance > 0.5 if known is None else known.pays
+            wanted = FIRST if promising else self._probe(times, known or times)
         return wanted if wanted <= most else max(choice for choice in self._choices if choice <= most)
 
     def drafts(self, rows: int) -> bool:
@@ -90,10 +92,10 @@ class AdaptivePace(Pace):
         times = self._times.get(_kind(rows))
         return times is not None and times.pays
 
-    def _promising(self, kind: int) -> bool:
-        """Whether it pays in batches of the next size in which it was tried, if there is one."""
-        tried = [(abs(size - kind), times.pays) for size, times in self._times.items() if times.tried]
-        return min(tried, default=(0, True))[1]
+    def _nearest(self, kind: int) -> Times | None:
+        """The times of the next size of batch in which speculation was tried."""
+        tried = {size: times for size, times in self._times.items() if times.tried}
+        return tried[min(tried, key=lambda size: abs(size - kind))] if tried else None
 
     def _consider(self, times: Times) -> None:
         """Which number is the best, and what it gains over none: now and then, since it takes as long as a product."""
@@ -116,18 +118,18 @@ class AdaptivePace(Pace):
             at += 1 if self._rounds // NEIGHBOUR_EVERY % 2 else -1
         return self._choices[min(max(at, 0), len(self._choices) - 1)]
 
-    def _probe(self, times: Times) -> int:
-        """While it does not pay: none, or its best number once enough was saved up for it."""
+    def _probe(self, times: Times, known: Times) -> int:
+        """While it does not pay: none, or its best number once enough was saved up for it, going by `known` times."""
         plain = times.of(0)
         self._owed += self._share * plain
-        lost = times.of(times.best) - self._tokens(times.best) * plain
+        lost = (known.of(known.best) / max(known.of(0), 1e-9) - self._tokens(known.best)) * plain
         self._again = self._owed > max(lost, 0.25 * plain)
         if not self._again:
             self._resting = int(RESTS / max(plain, 1e-6))
             self._owed += self._resting * self._share * plain
             return 0
         self._share = max(self._share / 2, LEAST_SHARE)
-        return times.best
+        return known.best
 
     def saw(self, rows: int, proposals: int, seconds: float, tried: Sequence[tuple[int, int]]) -> None:
         """Remember it."""
@@ -194,10 +196,6 @@ class Times:
     def pays(self) -> bool:
         """Whether the best number is worth it."""
         return self.gain > (WORTH if self._medians.get(0, SHORT) >= SHORT else WORTH_SHORT)
-
-    def only(self, proposals: int) -> bool:
-        """Whether no other kind of round was timed."""
-        return len(self._medians) == 1 and proposals in self._medians
 
     @property
     def tried(self) -> bool:
