@@ -42,8 +42,8 @@ def test_every_place_of_the_network_is_watched(prepared: run.Prepared) -> None:
     subject = prepared.subject(NPU)
     assert isinstance(subject, MedasrSubject)
     assert {name.rpartition(".")[0] for name, _ in subject.model.named_parameters()} <= places
-    parts = ("attention.product", "attention.neg", "convolution.glu", "convolution.masked_fill", "first.silu")
-    parts += ("convolution.add", "second.add", "first.scale")
+    parts = ("attention.product", "attention.addcmul", "convolution.glu", "convolution.masked_fill", "first.silu")
+    parts += ("convolution.add_", "second.add_", "first.mul_")
     assert {f"encoder.layers.{layer}.{part}" for layer in range(2) for part in parts} <= places
     assert {"encoder.mask", "encoder.rotation", "encoder.subsampler.conv_0.relu", "head", "head.choice"} <= places
 
@@ -81,7 +81,7 @@ def test_a_mask_that_is_forgotten_is_found_in_the_product(prepared: run.Prepared
         ("aten.silu", "silu"),
         ("aten.glu", "convolution.glu"),
         ("aten.convolution", "conv"),
-        ("aten.neg", "attention.neg"),
+        ("aten.addcmul", "attention.addcmul"),
     ],
 )
 def test_a_kernel_that_is_wrong_everywhere_is_named(prepared: run.Prepared, op: str, part: str) -> None:

@@ -19,7 +19,7 @@ FRAME = 400  # samples, 25 ms
 N_FFT = 512
 LOWEST, HIGHEST = 125.0, 7500.0  # Hz
 FLOOR = 1e-5  # the least power of a band
-BLOCK = 2048  # frames that are transformed at once, so that a long recording takes little memory
+BLOCK = 256  # frames that are transformed at once: they stay in a CPU's caches, which took a third of the time
 
 
 def frames(samples: int) -> int:

@@ -15,9 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from literatim.models.linear import multiplied, packed
+
 KEYS_SUMMED = 192  # keys in one float32 product: MKL cuts longer sums where their length says
 KEYS_COUNTED = 64  # keys come in multiples of these: the bfloat16 softmax sums what is left over in another order
 COLUMNS = 8  # float32 columns are a multiple of these
+QUERIES = 256  # of a block, whose scores stay in a CPU's caches
 WIDE = 64  # bfloat16 heads are at least so wide: torch gives oneDNN only products of more than 16 ** 3 multiplications
 
 
@@ -50,6 +53,22 @@ def attend_sound(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         for head in range(heads):
             scores = query[row, head] @ keys[row, head].T
             out[row, :, head] = scores.softmax(-1) @ values[row, head]
+    return out.transpose(1, 2)
+
+
+def attend_by_blocks(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """As `attend` without a mask, of one row in float32 on a CPU: head after head, in blocks of queries, by oneDNN.
+
+    With the 1092 steps of 43.8 s in MedASR that took 0.7 of the time of torch's fused kernel, with the 497 of 20 s 0.9
+    (AMD Zen 5, one core, torch 2.13).
+    """
+    _, heads, count, channels = query.shape
+    out = query.new_empty(1, count, heads, channels)  # so that merging the heads copies nothing
+    for head in range(heads):
+        laid, turned = packed(keys[0, head]), packed(values[0, head].T.contiguous())
+        for start in range(0, count, QUERIES):
+            scores = multiplied(query[0, head, start : start + QUERIES], laid)
+            out[0, start : start + QUERIES, head] = multiplied(scores.softmax(-1), turned)
     return out.transpose(1, 2)
 
 

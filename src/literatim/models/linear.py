@@ -29,6 +29,11 @@ class Linear(nn.Linear):
         self._packed = _onednn()._reorder_linear_weight(self.weight.detach())
         self.register_parameter("weight", None)
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the weight is in its packed form."""
+        return self._packed is not None
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         if self._packed is None:
@@ -63,6 +68,18 @@ class Embedding(nn.Embedding):
 
     def reset_parameters(self) -> None:
         """Nothing: the weights come from a checkpoint."""
+
+
+def packed(matrix: Tensor) -> Tensor:
+    """A matrix (out, in) laid out for `multiplied`: where many rows follow, that pays even if it is used once."""
+    laid: Tensor = _onednn()._reorder_linear_weight(matrix)
+    return laid
+
+
+def multiplied(rows: Tensor, laid: Tensor) -> Tensor:
+    """Rows (N, in) by a matrix (out, in) that `packed` has laid out: (N, out)."""
+    product: Tensor = _onednn()._linear_pointwise(rows, laid, None, "none", [], "none")
+    return product
 
 
 def _onednn() -> Any:

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from literatim.models.attention import attend, attend_sound
+from literatim.models.attention import attend, attend_by_blocks, attend_sound
 from literatim.models.linear import Linear
 from literatim.models.medasr_config import MedasrConfig
 
-Rotation = tuple[Tensor, Tensor]  # cosines and sines (S, C)
+Rotation = tuple[Tensor, Tensor]  # cosines and sines (S, C / 2)
 
 
 class Subsampler(nn.Module):
@@ -73,8 +73,13 @@ class Attention(nn.Module):
         qkv = self.qkv(self.norm(x)).view(*x.shape[:2], 3, self.heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, C)
         mask = None if there is None else there[:, None, None]
-        query, key = rotated(query, turn) * self.scale, rotated(key, turn)
-        heard = attend_sound(query, key, value) if mask is None else attend(query, key, value, mask)
+        query, key = rotated(query, (turn[0] * self.scale, turn[1] * self.scale)), rotated(key, turn)
+        if mask is not None:
+            heard = attend(query, key, value, mask)
+        elif self.qkv.is_packed and x.dtype == torch.float32 and len(x) == 1:
+            heard = attend_by_blocks(query, key, value)
+        else:
+            heard = attend_sound(query, key, value)
         out: Tensor = self.out(heard.transpose(1, 2).flatten(2))
         return out
 
@@ -118,10 +123,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, turn: Rotation, there: Tensor | None) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        x = self.added * self.first(x) + self.kept * x
-        x = x + self.attention(x, turn, there)
-        x = self.conv_added * self.convolution(x, there) + self.conv_kept * x
-        x = self.added * self.second(x) + self.kept * x
+        x = self.first(x).mul_(self.added).add_(x, alpha=self.kept)
+        x = self.attention(x, turn, there).add_(x)
+        x = self.convolution(x, there).mul_(self.conv_added).add_(x, alpha=self.conv_kept)
+        x = self.second(x).mul_(self.added).add_(x, alpha=self.kept)
         out: Tensor = self.norm(x)
         return out
 
@@ -167,15 +172,15 @@ class Medasr(nn.Module):
 
 
 def rotation(steps: int, config: MedasrConfig, like: Tensor) -> Rotation:
-    """Rotary positions (Su et al., 2021) from 0: cosines and sines (S, C), made in float32, in the dtype of `like`."""
+    """Rotary positions (Su et al., 2021) from 0: cosines and sines, made in float32, in the dtype of `like`."""
     even = torch.arange(0, config.head_channels, 2, dtype=torch.float32, device=like.device)
     frequencies = 1.0 / config.rope_theta ** (even / config.head_channels)
     angles = torch.arange(steps, dtype=torch.float32, device=like.device)[:, None] * frequencies
-    angles = torch.cat([angles, angles], -1)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
 def rotated(x: Tensor, turn: Rotation) -> Tensor:
     """(B, H, S, C): channel i turned together with channel i + C / 2."""
-    first, second = x.chunk(2, -1)
-    return x * turn[0] + torch.cat([-second, first], -1) * turn[1]
+    (first, second), (cosines, sines) = x.chunk(2, -1), turn
+    turned = torch.addcmul(first * cosines, second, sines, value=-1), torch.addcmul(second * cosines, first, sines)
+    return torch.cat(turned, -1)
