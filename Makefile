@@ -75,7 +75,7 @@ demo-model: $(MARK)-test
 MEDICAL := src/literatim/demo/demo-medical
 medical-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.medical.corpus build/medical --hours 40
-	$(BIN)/python -m literatim.train.medical.fit build/medical build/medical-run --minutes 108
+	$(BIN)/python -m literatim.train.medical.fit build/medical build/medical-run --minutes 94
 	$(BIN)/python -m literatim.train.medical.export build/medical-run/checkpoint.pt build/medical $(MEDICAL)
 	$(BIN)/python -m literatim.train.medical.language_model $(MEDICAL)
 	$(BIN)/python -m literatim.train.medical.recording src/literatim/demo/dictations

@@ -9,7 +9,7 @@ import re
 from literatim.errors import ModelNotFound
 
 DEFAULT_MODEL = "openai/whisper-small"
-BUNDLED = ("demo", "demo-draft")
+BUNDLED = ("demo", "demo-draft", "demo-medical")
 SHORT_NAMES: dict[str, str] = {
     "tiny": "openai/whisper-tiny",
     "tiny.en": "openai/whisper-tiny.en",
