@@ -1,8 +1,8 @@
 """Loops: a text that ends in the same words over and over, found in its tokens.
 
-A decoder that has come into a loop seldom gets out of it, so that only the end of a text is looked at. What people repeat
-on purpose ("no, no, no") is mostly shorter than what counts as a loop here; a refrain that is really sung five times at
-the end of a window is cut as well, and said to be.
+A decoder that has come into a loop seldom gets out of it, so that only the end of a text is looked at. What people
+repeat on purpose ("no, no, no") is mostly shorter than what counts as a loop here; a refrain that is really sung five
+times at the end of a window is cut as well, and said to be.
 """
 
 from __future__ import annotations
