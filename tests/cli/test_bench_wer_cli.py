@@ -99,13 +99,21 @@ def test_wer_of_the_bundled_recordings(
     for name in ("a", "b"):
         (folder / f"{name}.wav").write_bytes(sound)
     (folder / "b.json").write_text(json.dumps({"text": "een twee", "language": "nl"}))
-    monkeypatch.setattr(demo, "recordings", lambda: [folder / "a.wav", folder / "b.wav"])
+    monkeypatch.setattr(demo, "recordings", lambda _kind: [folder / "a.wav", folder / "b.wav"])
     monkeypatch.setattr(demo, "model_path", lambda name: model)
     code, out, _ = literatim("bench", "wer", "--json")
     found = json.loads(out)
     assert (code, found["model"], found["weights"]) == (0, "demo", "bundled")
     assert [entry["file"] for entry in found["files"]] == ["b.wav"]
     assert set(found["files"][0]["scores"]) == {"none", "basic"}  # Dutch: no English rules
+
+
+def test_wer_of_the_bundled_dictation(literatim: Any) -> None:
+    """What a model of dictation is measured on where nothing is named."""
+    code, out, _ = literatim("bench", "wer", "--model", "demo-medical", "--normalizer", "medasr", "--json")
+    (entry,) = json.loads(out)["files"]
+    assert (code, entry["file"]) == (0, "chest-ct.flac")
+    assert entry["scores"]["medasr"]["wer"] < 0.05
 
 
 def _manifest(folder: Path, sound: bytes, *extra: str) -> Path:

@@ -308,14 +308,14 @@ def heard(**texts: str) -> Answer:
 )
 def test_text_of_a_device(monkeypatch, cpu: Answer, own: Answer, state: str, words: str) -> None:
     monkeypatch.setattr(work, "ask", lambda *_arguments, look: own)
-    found = work.on_device("npu:1", cpu, Look())
+    found = work.on_device(work.BUNDLED[0], "npu:1", cpu, Look())
     assert (found.section, found.state) == ("npu", state)
     assert words in found.text
 
 
 def test_a_device_that_may_still_compile_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "ask", lambda *_arguments, look: Answer(None, "did not answer", late=True))
-    mend = work.on_device("npu", heard(float32=" hello"), Look()).mend
+    mend = work.on_device(work.BUNDLED[1], "npu", heard(float32=" hello"), Look()).mend
     assert mend is not None
     assert "--timeout" in mend
 
@@ -325,7 +325,7 @@ def test_a_device_that_may_still_compile_is_given_more_time(monkeypatch: pytest.
     [(heard(float32=" hello"), OK), (heard(float32=" "), FAIL), (Answer(None, "ModelNotFound: gone"), FAIL)],
 )
 def test_text_of_the_cpu(answer: Answer, state: str) -> None:
-    assert work.on_cpu(answer).state == state
+    assert [work.on_cpu(bundled, answer).state for bundled in work.BUNDLED] == [state] * 2
 
 
 def test_products(monkeypatch: pytest.MonkeyPatch) -> None:

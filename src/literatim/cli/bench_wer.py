@@ -77,7 +77,7 @@ def wer(audio: tuple[Path, ...], model: str | None, **values: Any) -> None:
     mapping = wer.spelling(folder)
     rules = wer.normalizers(values["normalizer"], mapping)
     wer.count("", "")  # a missing package shows now, not after an hour of work
-    found = _cases(audio, values)
+    found = _cases(audio, folder, values)
     wer_run.check_languages(found.cases, values["language"])
     settings = {key: values[key] for key in ("normalizer", "language", "batch_size", "limit")}
     settings |= {"spellings": len(mapping), "recordings": len(found.cases)}
@@ -102,11 +102,11 @@ def _check_device(name: str, indices: str | None) -> None:
         raise OptionError(f"--device_index {indices}: rates are measured on one device; give one index")
 
 
-def _cases(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
+def _cases(audio: tuple[Path, ...], folder: Path, values: dict[str, Any]) -> Found:
     """The recordings asked for; each that cannot be used is told on standard error."""
     from literatim.bench.manifest import distinct
 
-    found = _sources(audio, values)
+    found = _sources(audio, folder, values)
     for problem in found.problems:
         click.echo(f"Skipping {problem}", err=True)
     found.cases = distinct(found.cases)[: values["limit"]]
@@ -115,7 +115,7 @@ def _cases(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
     return found
 
 
-def _sources(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
+def _sources(audio: tuple[Path, ...], folder: Path, values: dict[str, Any]) -> Found:
     from literatim.bench.layouts import read_layout
     from literatim.bench.manifest import MANIFESTS, Found, read_manifest
 
@@ -133,15 +133,19 @@ def _sources(audio: tuple[Path, ...], values: dict[str, Any]) -> Found:
     if values["references"] and not files:
         raise OptionError("--reference needs the AUDIO file it belongs to")
     if not audio:
-        files = _bundled()
+        files = _bundled(folder)
     found.add(_pairs(files, values["references"]))
     return found
 
 
-def _bundled() -> list[Path]:
+def _bundled(folder: Path) -> list[Path]:
+    """Recordings of the kind that the model in a folder hears."""
     from literatim import demo
+    from literatim.models.folder import read_folder
+    from literatim.models.medasr_config import MODEL_TYPE
 
-    found = [file for file in demo.recordings() if file.with_suffix(".json").is_file()]
+    kind = "dictations" if read_folder(folder).model_type == MODEL_TYPE else "recordings"
+    found = [file for file in demo.recordings(kind) if file.with_suffix(".json").is_file()]
     if not found:
         raise OptionError("this installation has no bundled recordings; name an AUDIO")
     return found

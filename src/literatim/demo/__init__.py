@@ -18,9 +18,9 @@ def model_path(name: str) -> Path:
     return folder
 
 
-def recordings() -> list[Path]:
-    """The bundled sample recordings, sorted by name."""
-    folder = _HERE / "recordings"
+def recordings(kind: str = "recordings") -> list[Path]:
+    """The bundled sample recordings, or "dictations", sorted by name."""
+    folder = _HERE / kind
     files = folder.iterdir() if folder.is_dir() else ()
     return sorted(file for file in files if file.suffix.lower() in AUDIO_SUFFIXES)
 

@@ -61,27 +61,27 @@ def _seconds(square: torch.Tensor, times: int) -> float:
     return time.perf_counter() - began
 
 
-def speech(name: str, *dtypes: str) -> dict[str, Any]:
-    """The bundled model's text of the start of the first bundled recording on a device, once for each dtype.
+def speech(name: str, model: str, kind: str, *dtypes: str) -> dict[str, Any]:
+    """A bundled model's text of the start of the first bundled recording of a kind on a device, once for each dtype.
 
     `load` and `seconds` are times in s; the first transcription includes whatever a device compiles first.
     """
     from literatim import demo
     from literatim.audio.decode import decode
 
-    recordings = demo.recordings()
+    recordings = demo.recordings(kind)
     if not recordings:
-        raise FileNotFoundError("no bundled recording is in this installation; reinstall literatim")
+        raise FileNotFoundError(f"none of the bundled {kind} is in this installation; reinstall literatim")
     samples = decode(recordings[0]).samples[0][: int(SPEECH_SECONDS * SAMPLING_RATE)]
     found = {"recording": recordings[0].name, "audio_seconds": len(samples) / SAMPLING_RATE}
-    return {**found, "runs": {dtype: _run(name, dtype, samples) for dtype in dtypes}}
+    return {**found, "runs": {dtype: _run(model, name, dtype, samples) for dtype in dtypes}}
 
 
-def _run(name: str, dtype: str, samples: Any) -> dict[str, Any]:
+def _run(bundled: str, name: str, dtype: str, samples: Any) -> dict[str, Any]:
     import literatim
 
     began = time.perf_counter()
-    model = literatim.load("demo", device=name, dtype=dtype)
+    model = literatim.load(bundled, device=name, dtype=dtype)
     loaded = time.perf_counter()
     text = model.transcribe(samples, sampling_rate=SAMPLING_RATE).text
     done = time.perf_counter()

@@ -20,6 +20,7 @@ BRINGS = {
     "bench": "peers to measure against, and drawings",
     "modelscope": "models from ModelScope",
     "train": "training of the bundled models",
+    "lm": "language models in KenLM's binary form",
 }
 _TORCH = "torch"  # looked at by itself
 

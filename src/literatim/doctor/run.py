@@ -92,15 +92,19 @@ def _devices(plan: Plan, look: Look, torch: Answer, notes: _Notes) -> None:
     if plan.quick:
         return
     plan.say("speech on cpu")
-    reference = work.reference(look)
+    references = {bundled: work.reference(bundled, look) for bundled in work.BUNDLED}
+    names = [plan.device or kind for kind in plan.kinds if kind != "cpu" and backends.here(answers[kind])]
     if plan.device in (None, "cpu"):
         notes.add("cpu", "matmul", lambda: [work.matmul("cpu", look)])
-        notes.add("cpu", "end to end", lambda: [work.on_cpu(reference)])
-    for kind in plan.kinds:
-        if kind != "cpu" and backends.here(answers[kind]):
-            name = plan.device or kind
-            notes.add(kind, f"matmul on {name}", lambda name=name: [work.matmul(name, look)])  # type: ignore[misc]
-            notes.add(kind, f"speech on {name}", lambda name=name: [work.on_device(name, reference, look)])  # type: ignore[misc]
+        notes.add("cpu", "speech", lambda: [work.on_cpu(*item) for item in references.items()])
+    for name in names:
+        kind = name.partition(":")[0]
+        notes.add(kind, f"matmul on {name}", lambda name=name: [work.matmul(name, look)])  # type: ignore[misc]
+        notes.add(
+            kind,
+            f"speech on {name}",
+            lambda name=name: [work.on_device(which, name, cpu, look) for which, cpu in references.items()],  # type: ignore[misc]
+        )
 
 
 def _kind(kind: str, answer: Answer, torch: Answer, plan: Plan) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from literatim.doctor.child import Answer, Look, ask
@@ -17,12 +18,25 @@ _WRONG = "`--device cpu` until it is mended: restart the machine, then reinstall
 _PRODUCTS = "rough: 1 s in all, one size each"
 
 
+@dataclass(frozen=True)
+class Bundled:
+    """A bundled model, the kind of bundled recording that it hears, and what the page calls that."""
+
+    what: str
+    model: str
+    recordings: str
+
+
+BUNDLED = (Bundled("end to end", "demo", "recordings"), Bundled("dictation", "demo-medical", "dictations"))
+
+
 def matmul(device: str, look: Look) -> Finding:
     """How fast a device multiplies, by dtype."""
     kind = device.partition(":")[0]
     answer = ask("matmul", device, look=look)
     if answer.result is None:
-        return Finding(kind, "matmul", FAIL, f"products of matrices fail: {answer.trouble}", _mend(device))
+        mend = _mend(BUNDLED[0], device)
+        return Finding(kind, "matmul", FAIL, f"products of matrices fail: {answer.trouble}", mend)
     rates = _rates(answer.result["rates"])
     errors = [f"{dtype} fails ({said[-1]})" for dtype, said in answer.result["errors"].items()]
     if errors:
@@ -31,46 +45,51 @@ def matmul(device: str, look: Look) -> Finding:
     return Finding(kind, "matmul", OK, f"{rates} ({_PRODUCTS})")
 
 
-def reference(look: Look) -> Answer:
+def reference(bundled: Bundled, look: Look) -> Answer:
     """The text that the CPU gives, in a process that loads no accelerator's package."""
-    return ask("speech", "cpu", _SAME, look=look.with_variables(**_WITHOUT_PLUGINS))
+    return _ask(bundled, "cpu", _SAME, look=look.with_variables(**_WITHOUT_PLUGINS))
 
 
-def on_cpu(answer: Answer) -> Finding:
-    """The bundled model on the CPU: there must be text."""
+def on_cpu(bundled: Bundled, answer: Answer) -> Finding:
+    """A bundled model on the CPU: there must be text."""
+    what, mend = bundled.what, _mend(bundled, "cpu")
     if answer.result is None:
-        return Finding("cpu", "end to end", FAIL, f"the bundled model does not run: {answer.trouble}", _mend("cpu"))
+        return Finding("cpu", what, FAIL, f"{bundled.model} does not run: {answer.trouble}", mend)
     run = answer.result["runs"][_SAME]
     text = f'{_took(answer.result, run)}: "{_shown(run["text"])}"'
     if not run["text"].strip():
-        return Finding("cpu", "end to end", FAIL, "the bundled model hears nothing in its own recording", _mend("cpu"))
-    return Finding("cpu", "end to end", OK, text)
+        return Finding("cpu", what, FAIL, f"{bundled.model} hears nothing in its own recording", mend)
+    return Finding("cpu", what, OK, text)
 
 
-def on_device(device: str, cpu: Answer, look: Look) -> Finding:
+def on_device(bundled: Bundled, device: str, cpu: Answer, look: Look) -> Finding:
     """The same on a device: in float32 the text must be the CPU's; in its own dtype it is only told."""
-    kind = device.partition(":")[0]
-    answer = ask("speech", device, _SAME, "auto", look=look)
+    kind, what = device.partition(":")[0], bundled.what
+    answer = _ask(bundled, device, _SAME, "auto", look=look)
     if answer.result is None:
-        mend = _WAIT if answer.late else _mend(device)
-        return Finding(kind, "end to end", FAIL, f"the bundled model does not run: {answer.trouble}", mend)
+        mend = _WAIT if answer.late else _mend(bundled, device)
+        return Finding(kind, what, FAIL, f"{bundled.model} does not run: {answer.trouble}", mend)
     run, own = answer.result["runs"][_SAME], answer.result["runs"]["auto"]
     took = f"{_took(answer.result, run)} in {_SAME} and {own['seconds']:.1f} s in {own['dtype']}"
     if cpu.result is None:
         text = f"{took}; the CPU gave no text to compare with"
-        return Finding(kind, "end to end", WARN, text, "see end to end of the CPU")
+        return Finding(kind, what, WARN, text, f"see {what} of the CPU")
     expected = cpu.result["runs"][_SAME]["text"]
     if run["text"] != expected:
         text = f'the text differs from the CPU\'s in float32: "{_shown(run["text"])}" for "{_shown(expected)}"'
-        return Finding(kind, "end to end", FAIL, text, _WRONG)
+        return Finding(kind, what, FAIL, text, _WRONG)
     if own["text"] != expected:
         text = f"{took}; the text is the CPU's in float32, and another in {own['dtype']}"
-        return Finding(kind, "end to end", WARN, text, "`--dtype float32` where letters count")
-    return Finding(kind, "end to end", OK, f"{took}; both texts are the CPU's")
+        return Finding(kind, what, WARN, text, "`--dtype float32` where letters count")
+    return Finding(kind, what, OK, f"{took}; both texts are the CPU's")
 
 
-def _mend(device: str) -> str:
-    return f"`literatim transcribe --model demo --device {device} RECORDING` shows the whole error"
+def _ask(bundled: Bundled, device: str, *dtypes: str, look: Look) -> Answer:
+    return ask("speech", device, bundled.model, bundled.recordings, *dtypes, look=look)
+
+
+def _mend(bundled: Bundled, device: str) -> str:
+    return f"`literatim transcribe --model {bundled.model} --device {device} RECORDING` shows the whole error"
 
 
 def _took(said: dict[str, Any], run: dict[str, Any]) -> str:
