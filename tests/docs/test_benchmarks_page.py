@@ -14,6 +14,7 @@ import pytest
 
 from literatim.cli import (
     bench_compare,
+    bench_dictation,
     bench_live,
     bench_long,
     bench_mixed,
@@ -33,6 +34,7 @@ COMMANDS = {
     "long": bench_long.long,
     "words": bench_words.words,
     "mixed": bench_mixed.mixed,
+    "dictation": bench_dictation.dictation,
     "compare": bench_compare.compare,
 }
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
@@ -259,3 +261,16 @@ def test_the_figures_of_ten_hours_are_those_of_the_files() -> None:
     (by_window,) = (each["beyond"] for each in two if (each["way"], each["minutes"]) == ("sequential", 120))
     told = f"Ten hours in batches of 8 took {row['beyond'] / 1e6:.0f} MB beyond `demo`, two hours window by window"
     assert f"{told} {by_window / 1e6:.0f} MB." in readme
+
+
+def test_the_figures_of_dictation_are_those_of_the_file() -> None:
+    report = json.loads((FOLDER / "dictation.json").read_text("utf-8"))
+    assert report["settings"]["rounds"] == _command("dictation.json")["rounds"]
+    expected = []
+    for row in report["results"]:
+        times = [f"{1000 * row['seconds'][name]['median']:,.0f}" for name in ("literatim", "transformers")]
+        ratios = [f"{row[name][0]:.2f}" for name in ("ratio", "ratio_to_float32")]
+        alike = "all" if row["steps_equal"] == 1 else f"{100 * row['steps_equal']:.2f} %"
+        expected.append([f"{row['work']}, {row['dtype']}", *times, *ratios, alike])
+    assert _table("## Dictation, 2026-11-21") == expected
+    assert f"({report['results'][0]['tokens']} here)" in PAGE
