@@ -118,7 +118,7 @@ def load_ngrams(path: Path, pieces: Sequence[str | None]) -> Ngrams:
     Raises ModelNotFound, and ModelFormatError for what is no such file or was made for other tokens.
     """
     if not path.is_file():
-        raise ModelNotFound(f"there is no language model {path}")
+        raise ModelNotFound(f"there is no language model {path}; give an ARPA or KenLM file")
     with path.open("rb") as file:
         words: Words = Kenlm(path) if file.read(len(BINARY)) == BINARY else Arpa(path)
     spellings = [tuple("" if piece is None else piece.replace("▁", mark) for piece in pieces) for mark in ("#", "▁")]
