@@ -135,6 +135,7 @@ def test_ears_are_not_used_where_nothing_is_proposed(main: Path, tmp_path: Path)
         windows = {(at, segment.seek) for at, one in enumerate(found) if one for segment in one.segments}
         assert len(windows) > 3
         assert len(heard) == (len(windows) if proposals else 0)
+        assert not assistant._unheard  # nothing is held for a run that has ended
 
 
 def test_its_own_ears_hear_the_recording(main: Path, tmp_path: Path) -> None:

@@ -141,10 +141,9 @@ def _sources(audio: tuple[Path, ...], folder: Path, values: dict[str, Any]) -> F
 def _bundled(folder: Path) -> list[Path]:
     """Recordings of the kind that the model in a folder hears."""
     from literatim import demo
-    from literatim.models.folder import read_folder
-    from literatim.models.medasr_config import MODEL_TYPE
+    from literatim.models.medasr_config import is_medasr
 
-    kind = "dictations" if read_folder(folder).model_type == MODEL_TYPE else "recordings"
+    kind = "dictations" if is_medasr(folder) else "recordings"
     found = [file for file in demo.recordings(kind) if file.with_suffix(".json").is_file()]
     if not found:
         raise OptionError("this installation has no bundled recordings; name an AUDIO")

@@ -14,11 +14,10 @@ from literatim.cli.flags import chosen
 from literatim.cli.inputs import Item
 from literatim.declare import build
 from literatim.errors import LiteratimError, OptionError
+from literatim.models.medasr_config import MODEL_TYPE
 from literatim.options import OUTPUT_FORMATS, REPORT_FORMATS, SubtitleOptions
 from literatim.text import atomic, dictation, writers
 from literatim.types import Segment, Speculation, Transcript
-
-DICTATED = "lasr_ctc"  # the model_type whose text has spoken markup
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Output:
 
     def of(self, model_type: str) -> Output:
         """For this kind of model. Raises OptionError for what only dictations have."""
-        dictated = model_type == DICTATED
+        dictated = model_type == MODEL_TYPE
         if not dictated and self.raw:
             raise OptionError("raw keeps MedASR's spoken markup, and this model says none; leave raw out")
         if not dictated and self.reports:

@@ -1,4 +1,4 @@
-"""Prefix beam search for CTC (Graves and Jaitly, 2014; Hannun et al., 2014), with a language model and hotwords.
+"""Prefix beam search for CTC (Graves and Jaitly, 2014; Hannun et al., 2014), with an n-gram model and hotwords.
 
 A text's score is ln P(text | sound) + alpha ln P(text) + beta times its tokens + what its hotwords add. The first sums
 over all ways in which the text can lie in the steps, as far as the beam follows them.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from literatim.errors import ModelFormatError
+from literatim.models.folder import read_folder
 
 MODEL_TYPE = "lasr_ctc"
 ACTIVATIONS = {"silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"}
@@ -168,3 +170,8 @@ def _rope_theta(encoder: dict[str, Any]) -> float:
     if parameters.get("partial_rotary_factor", 1.0) != 1.0:
         raise ModelFormatError("config.json: partial_rotary_factor; MedASR turns all channels of a head")
     return _number(parameters if "rope_theta" in parameters else encoder, "rope_theta", _ROPE_THETA)
+
+
+def is_medasr(folder: Path) -> bool:
+    """Whether the folder holds a MedASR."""
+    return read_folder(folder).model_type == MODEL_TYPE

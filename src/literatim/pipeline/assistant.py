@@ -92,6 +92,10 @@ class Assistant:
         sound = _Sound(hear)
         self._unheard |= {slot: (sound, row) for row, slot in enumerate(range(rows.start, rows.stop))}
 
+    def forget(self) -> None:
+        """Nothing is to be heard any more."""
+        self._unheard.clear()
+
     def hear(self, first: int, last: int) -> None:
         """Put into the slots from `first` to `last`, not included, what is to be in them."""
         assert self._cache is not None, "reserve first"

@@ -74,6 +74,8 @@ class Engine:
             yield self
         finally:
             self._taken = False
+            if self.assistant is not None:
+                self.assistant.forget()  # what it holds for later may be large
 
     def accompanied(self, assistant: Assistant, pace: Pace) -> Engine:
         """The same network with this assistant instead of its own, and with caches of its own."""

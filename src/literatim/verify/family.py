@@ -7,17 +7,11 @@ from typing import Any
 
 import torch
 
-from literatim.models.folder import read_folder
-from literatim.models.medasr_config import MODEL_TYPE
+from literatim.models.medasr_config import is_medasr
 from literatim.verify.medasr import MedasrSubject
 from literatim.verify.subject import WhisperSubject
 
 Subject = WhisperSubject | MedasrSubject
-
-
-def is_medasr(folder: Path) -> bool:
-    """Whether the folder holds a MedASR."""
-    return read_folder(folder).model_type == MODEL_TYPE
 
 
 def load_subject(folder: Path, dtype: torch.dtype, device: torch.device, **options: Any) -> Subject:

@@ -18,7 +18,7 @@ from literatim.audio import lasr
 from literatim.declare import build
 from literatim.errors import ModelFormatError, OptionError
 from literatim.models.folder import read_folder
-from literatim.models.medasr_config import MedasrConfig
+from literatim.models.medasr_config import MedasrConfig, is_medasr
 from literatim.options import HubOptions, VerifyOptions
 from literatim.pipeline.listener import WIDTH
 from literatim.provenance.fingerprint import fingerprint
@@ -27,7 +27,7 @@ from literatim.verify import independent, material, reference, verdict
 from literatim.verify.checks import Chosen, Own, Through
 from literatim.verify.drafted import drafted
 from literatim.verify.end_to_end import Measured, end_to_end
-from literatim.verify.family import Subject, is_medasr, load_subject
+from literatim.verify.family import Subject, load_subject
 from literatim.verify.golden import FLOORS, Choice, Golden
 from literatim.verify.independent_medasr import replay as replay_medasr
 from literatim.verify.sites import ENCODED

@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from literatim.models.medasr_config import is_medasr
+
 BACKENDS = ("torch_npu",)
 # transformers' names within a layer, and ours
 _PARTS = {
@@ -45,7 +47,7 @@ def answer(place: Path) -> None:
     question = json.loads((place / "in.json").read_text(encoding="utf-8"))
     features = load_file(place / "in.safetensors")
     tokens: list[list[int]] = []
-    if _is_medasr(question["folder"]):
+    if is_medasr(Path(question["folder"])):
         from literatim.verify.independent_medasr import answered
 
         sounds = [features[str(at)] for at in range(len(question["clips"]))]
@@ -71,11 +73,6 @@ def _tell(place: Path, tokens: list[list[int]]) -> None:
     versions = {name: import_module(name).__version__ for name in ("transformers", "torch")}
     loaded = [name for name in BACKENDS if sys.modules.get(name) is not None]
     (place / "out.json").write_text(json.dumps({"tokens": tokens, "versions": versions, "backends": loaded}))
-
-
-def _is_medasr(folder: str) -> bool:
-    content = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    return bool(content.get("model_type") == "lasr_ctc")
 
 
 def _load(folder: str, dtype: str) -> Any:
