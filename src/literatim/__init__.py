@@ -25,6 +25,7 @@ from literatim.errors import (
     ModelFormatError,
     ModelNotFound,
     OptionError,
+    SpeakerBookError,
 )
 from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, VerifyOptions
 from literatim.types import LiveUpdate, Segment, Speculation, Transcript, Word
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from literatim.device import DeviceWarning
     from literatim.fleet import Fleet
     from literatim.pipeline.live import Live
+    from literatim.pipeline.speaker_book import SpeakerBook
     from literatim.verify.run import verify
 
 __version__ = "0.1.0"
@@ -43,6 +45,7 @@ _LAZY = {
     "Outcome": "literatim.api",
     "Fleet": "literatim.fleet",
     "Live": "literatim.pipeline.live",
+    "SpeakerBook": "literatim.pipeline.speaker_book",
     "DeviceWarning": "literatim.device",
 }
 
@@ -70,6 +73,8 @@ __all__ = [
     "Outcome",
     "Recognizer",
     "Segment",
+    "SpeakerBook",
+    "SpeakerBookError",
     "Speculation",
     "TranscribeOptions",
     "Transcript",

@@ -10,6 +10,7 @@ LiteratimError
 ├── ModelError         a checkpoint cannot be used
 │   ├── ModelNotFound      no such name, folder or file; or no network to fetch it
 │   └── ModelFormatError   a folder of another kind, a pickle, a missing or misshapen tensor
+├── SpeakerBookError   a book of voices is none, is damaged, is of another model, or lacks a voice
 ├── DeviceError        a device is absent or cannot do what is asked
 └── DependencyError    an optional package is not installed
 """
@@ -55,6 +56,10 @@ class ModelNotFound(ModelError):
 
 class ModelFormatError(ModelError):
     """A folder of another kind, a pickle, or tensors that are missing or misshapen."""
+
+
+class SpeakerBookError(LiteratimError):
+    """A book of voices is none, is damaged, is of another model, or lacks a voice."""
 
 
 class DeviceError(LiteratimError):

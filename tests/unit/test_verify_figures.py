@@ -7,13 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.spatial.distance import cosine
 from scipy.special import rel_entr, softmax
 
 from literatim.verify.figures import Errors, distributions, errors, lattice
-from literatim.verify.speakers import equal_error_rate, scores, vectors
+from literatim.verify.speakers import scores, vectors
 
 
 def _pair(*shape: int, noise: float = 1e-3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,28 +169,6 @@ def test_speaker_vectors_beside_numpy() -> None:
     assert (left.samples, left.not_finite, left.relative_max) == (7, 1, pytest.approx(np.delete(relative, 3).max()))
     with pytest.raises(ValueError, match="none of 7"):
         vectors(got * math.nan, truth)
-
-
-def _rates_at(threshold: float, scored: list[float], same: list[bool]) -> tuple[float, float]:
-    """Of pairs of two speakers taken, of pairs of one refused."""
-    taken = [score >= threshold for score, one in zip(scored, same, strict=True) if not one]
-    refused = [score < threshold for score, one in zip(scored, same, strict=True) if one]
-    return float(np.mean(taken)), float(np.mean(refused))
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=30))
-def test_the_equal_error_rate_lies_where_the_rates_cross(pairs: list[tuple[int, bool]]) -> None:
-    scored, same = [float(score) for score, _ in pairs], [one for _, one in pairs]
-    found = equal_error_rate(torch.tensor(scored), torch.tensor(same))
-    if len(set(same)) < 2:
-        assert found is None
-        return
-    points = [_rates_at(at, scored, same) for at in [math.inf, *sorted(set(scored), reverse=True)]]
-    # the curve of (taken, refused), cut with the diagonal by numpy
-    taken, refused = (np.array(side) for side in zip(*points, strict=True))
-    steps = np.linspace(0, len(points) - 1, 20001 * (len(points) - 1) + 1)
-    along = [np.interp(steps, range(len(points)), side) for side in (taken, refused)]
-    assert found == pytest.approx(along[0][np.abs(along[0] - along[1]).argmin()], abs=1e-4)
 
 
 def test_scores_of_pairs() -> None:

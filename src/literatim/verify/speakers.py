@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from literatim.pipeline.error_rates import equal_error_rate
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,14 @@ def vectors(got: Tensor, truth: Tensor) -> Vectors:
 def scores(got: Tensor, truth: Tensor, pairs: Tensor, same: Tensor) -> Scores:
     """Of vectors (N, D), pairs (P, 2) of their numbers, and whether each is of one speaker (P,) bool."""
     mine, true = (_scored(one.detach().cpu().double(), pairs) for one in (got, truth))
-    change = (mine - true).abs()
+    change, right = (mine - true).abs(), same.cpu().numpy()
     return Scores(
         pairs=len(pairs),
         mean_change=float(change.mean()),
         max_change=float(change.max()),
-        eer=equal_error_rate(mine, same),
-        eer_truth=equal_error_rate(true, same),
+        eer=equal_error_rate(mine.numpy(), right),
+        eer_truth=equal_error_rate(true.numpy(), right),
     )
-
-
-def equal_error_rate(scored: Tensor, same: Tensor) -> float | None:
-    """Where as many pairs of one speaker are refused as pairs of two are taken, as shares of each kind.
-
-    Between the two neighbouring thresholds where the rates cross, the line through them; equal scores fall together.
-    None where one kind of pair is missing.
-    """
-    targets = int(same.sum())
-    others = len(same) - targets
-    if not targets or not others:
-        return None
-    order = scored.argsort(descending=True)
-    ranked, right = scored[order], same[order].double()
-    last = torch.cat([ranked[1:] != ranked[:-1], torch.ones(1, dtype=torch.bool)])
-    refused = torch.cat([torch.ones(1), 1 - right.cumsum(0)[last] / targets])  # none taken, ..., all taken
-    taken = torch.cat([torch.zeros(1), (1 - right).cumsum(0)[last] / others])
-    after = int((taken >= refused).nonzero()[0])
-    gap, before = float(taken[after] - refused[after]), float(refused[after - 1] - taken[after - 1])
-    part = before / (before + gap)
-    return float(taken[after - 1] + part * (taken[after] - taken[after - 1]))
 
 
 def _scored(embedded: Tensor, pairs: Tensor) -> Tensor:
