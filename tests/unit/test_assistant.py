@@ -138,6 +138,24 @@ def test_ears_are_not_used_where_nothing_is_proposed(main: Path, tmp_path: Path)
         assert not assistant._unheard  # nothing is held for a run that has ended
 
 
+def test_a_row_that_is_moved_before_it_was_heard(main: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its new slot hears its own sound, not that of the row before it; what was heard already is moved by its cache."""
+    random_whisper_folder(tmp_path, 6, languages=("en", "fr", "nl"), end_gain=2.0)
+    assistant = literatim.load(main, device="cpu", assistant=str(tmp_path))._engine.assistant
+    assert assistant is not None
+    sounds, heard = torch.randn(3, assistant.config.source_positions, assistant.config.d_model), []
+    monkeypatch.setattr(assistant.steps, "listen", lambda states, _, rows: heard.append((states.clone(), rows)))
+    assistant.reserve(3)
+    assistant.listen(lambda: sounds, slice(0, 3))
+    assistant.hear(1, 2)
+    assert assistant.move(2, 0)
+    assert not assistant.move(1, 2)
+    assistant.hear(0, 3)
+    assert [rows for _, rows in heard] == [slice(1, 2), slice(0, 1)]
+    assert torch.equal(heard[0][0], sounds[1:2])
+    assert torch.equal(heard[1][0], sounds[2:3])
+
+
 def test_its_own_ears_hear_the_recording(main: Path, tmp_path: Path) -> None:
     """The main model beside an encoder that differs in one number, whose draft is then as good as the model."""
     random_whisper_folder(tmp_path, 1)

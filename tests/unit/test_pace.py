@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from literatim.decode.pace import CHOICES, AdaptivePace, Pace
+from literatim.decode.pace import CHOICES, AdaptivePace, Pace, Times
 
 NOISE = 0.05  # standard deviation of a round's time, of the time
 
@@ -168,6 +168,30 @@ def test_where_it_does_not_pay_other_batches_do_not_try_it_at_once() -> None:
         tries.append(sum(any(counts) for counts in asked))
     assert tries[0] <= 1
     assert tries[1] == 7
+
+
+def test_short_rounds_pay_for_their_probes_and_are_seldom_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draft that costs the caches more than its own time: what a probe took is earned before the next one."""
+    looks, add = [0], Times.add
+
+    def counted(times: Times, proposals: int, seconds: float) -> None:
+        looks[0] += 1
+        add(times, proposals, seconds)
+
+    monkeypatch.setattr(Times, "add", counted)
+    plain, pace, dice, rounds = 0.25e-3, AdaptivePace(), random.Random(5), 20_000
+    tokens, seconds, before = 0, 0.0, 0
+    for _ in range(rounds):
+        count = pace.proposals(1, 30)
+        right = 0
+        while right < count and dice.random() < 0.95:
+            right += 1
+        cold = 3 * plain if bool(count) != bool(before) else 0.0
+        spent = plain * (1 + 0.3 * count) + cold
+        pace.saw(1, count, spent, [(right, min(count, right + 1))])
+        tokens, seconds, before = tokens + right + 1, seconds + spent, count
+    assert tokens / seconds > 0.99 / plain
+    assert looks[0] < rounds / 5
 
 
 @pytest.mark.parametrize("make", [AdaptivePace, lambda: Pace(5), Pace])
