@@ -271,7 +271,7 @@ def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
     numbers = {"words": 2000, "wer": 0.0123, "wer_without_commands": 0.045, "wer_as_written": 0.3}
     numbers["wer_with_language_model"] = 0.009
     found = {kind: {**numbers, "wer_by_voice": {"m5": 0.02, "Andy": 0.03}} for kind in sets.KINDS}
-    files = {"evaluation": {"sets": found}, "training": made}
+    files = {"evaluation": {"sets": found}, "training": {**made, "course": ". It was killed once"}}
     files["recordings"] = {"files": [{"scores": {"medasr": {"words": 99, "wer": 0.125}}}]}
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -281,6 +281,7 @@ def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
         "6.6 MB",
         "| lines of templates never trained | 2,000 | 1.2% | 4.5% | 30.0% | 0.9% |",
         "m5 2.0%, Andy 3.0%",
+        "another composed windows. It was killed once |",
     ):
         assert part in text
     assert "99 words, one of the voices above): WER 12.5%" in text

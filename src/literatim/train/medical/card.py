@@ -1,6 +1,9 @@
-"""The medical model's card, written from its evaluation: no number is typed by hand.
+"""The medical model's card, written from its evaluation and from what is kept of its training.
 
-python -m literatim.train.medical.card src/literatim/demo/demo-medical
+    python -m literatim.train.medical.card src/literatim/demo/demo-medical
+
+No error rate is typed by hand. `export` writes training.json from the checkpoint; what no checkpoint knows, how the run
+was held up, killed and gone on with, is told there as `course`.
 """
 
 from __future__ import annotations
@@ -42,8 +45,8 @@ MedASR, whose format it has.
 | drawn | {random:.0%} random word sequences, {spliced:.0%} splices, else templates |
 | windows | composed while training: up to 20 s; tempo, vocal tract, level and noise from 5 dB up varied |
 | objective | CTC over the pieces; CTC over phonemes half way up, whose head is thrown away |
-| compute | {compute} |
-| rebuilt by | `literatim.train.medical` (see CONTRIBUTING.md) |
+| compute | {compute}{course} |
+| rebuilt by | `make medical-model` (see CONTRIBUTING.md): this recipe in one run, hence not these very weights |
 
 ## Error rates
 
@@ -81,6 +84,7 @@ def card(folder: Path) -> str:
         vocabulary=vocabulary.SIZE,
         hours=facts["hours"],
         compute=facts["compute"],
+        course=facts.get("course", ""),
         voices=len(voices.TRAINED),
         templates=sum(map(len, loaded.templates.values())),
         words=len(loaded.words),
