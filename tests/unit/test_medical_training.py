@@ -271,7 +271,7 @@ def test_the_card_says_what_was_measured(corpus: Path, tmp_path: Path) -> None:
     numbers = {"words": 2000, "wer": 0.0123, "wer_without_commands": 0.045, "wer_as_written": 0.3}
     numbers["wer_with_language_model"] = 0.009
     found = {kind: {**numbers, "wer_by_voice": {"m5": 0.02, "Andy": 0.03}} for kind in sets.KINDS}
-    files = {"evaluation": {"sets": found}, "training": {**made, "course": ". It was killed once"}}
+    files = {"evaluation": {"sets": found}, "training": {**made, "course": "It was killed once"}}
     files["recordings"] = {"files": [{"scores": {"medasr": {"words": 99, "wer": 0.125}}}]}
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from literatim.train import sounds
 from literatim.train.corpus import N_MELS, Corpus, Spoken, log_power
@@ -269,12 +269,18 @@ def place(spoken: Spoken, at: int, frames: int, tempo: float) -> Placed:
     return Placed(at, at + frames, tuple(spoken.text.split()), starts)
 
 
-class Batches(IterableDataset):  # type: ignore[type-arg]
-    """Endless batches of one phase, for a DataLoader with one worker."""
+Batch = dict[str, torch.Tensor]
 
-    def __init__(self, composer: Composer, phase: Phase) -> None:
-        self._composer, self._phase = composer, phase
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+class _Endless(IterableDataset):  # type: ignore[type-arg]
+    def __init__(self, draw: Callable[[], Batch]) -> None:
+        self._draw = draw
+
+    def __iter__(self) -> Iterator[Batch]:
         while True:
-            yield self._composer.batch(self._phase)
+            yield self._draw()
+
+
+def endless(draw: Callable[[], Batch], ahead: int) -> Iterable[Batch]:
+    """What `draw` gives again and again, drawn in a process of its own, at most `ahead` before they are asked for."""
+    return DataLoader(_Endless(draw), batch_size=None, num_workers=1, prefetch_factor=ahead)

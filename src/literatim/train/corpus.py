@@ -43,7 +43,8 @@ def log_power(samples: np.ndarray) -> np.ndarray:
     return mel.frames_of(wave, 0, len(samples) // mel.HOP_LENGTH, N_MELS).T.numpy()
 
 
-def _write(folder: Path, name: str, powers: list[np.ndarray], rows: list[dict[str, Any]]) -> None:
+def write_shard(folder: Path, name: str, powers: list[np.ndarray], rows: list[dict[str, Any]]) -> None:
+    """Utterances (frames, bands) one after the other, and a row of what was said for each."""
     np.save(folder / f"{name}.npy", np.concatenate(powers))
     (folder / f"{name}.json").write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
 
@@ -77,7 +78,7 @@ def make_shards(folder: Path, language: str, seconds: float, seed: int) -> float
             )
             made += len(power) / 100
         if len(rows) >= SHARD or made >= seconds:
-            _write(folder, f"{language}-{seed}-{shard}", powers, rows)
+            write_shard(folder, f"{language}-{seed}-{shard}", powers, rows)
             powers, rows, shard = [], [], shard + 1
     return made
 

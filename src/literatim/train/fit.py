@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from literatim.train import vocabulary
-from literatim.train.compose import IGNORED, Batches, Composer, Phase
+from literatim.train.compose import IGNORED, Composer, Phase, endless
 from literatim.train.corpus import Corpus
+from literatim.train.learner import Learner
 from literatim.train.vocabulary import IDS, WINDOW_SECONDS
+
+Whisper = Learner[WhisperForConditionalGeneration]
 
 FRAMES = WINDOW_SECONDS * 100
 FIRST = (
@@ -38,19 +40,6 @@ FIRST = (
 GUIDED = ((0, 0), (1, 0), (1, 1))  # decoder layers and heads that learn to attend where the word is spoken
 SLACK = 5  # encoder steps (20 ms) around a word that count as it
 LAST = Phase(minutes=1e9, frames=FRAMES, batch=12, utterances=3, free=0.6, whole=True)
-
-
-@dataclass
-class Learner:
-    """The model, its phoneme head and its optimiser."""
-
-    model: WhisperForConditionalGeneration
-    head: nn.Linear
-    optimiser: torch.optim.AdamW
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Everything that learns."""
-        return [p for p in [*self.model.parameters(), *self.head.parameters()] if p.requires_grad]
 
 
 def config(decoder_layers: int = 4) -> WhisperConfig:
@@ -98,21 +87,16 @@ def initialise(model: WhisperForConditionalGeneration) -> None:
             nn.init.normal_(weight, 0, weight.shape[1] ** -0.5 * (0.4 if residual else 1.0))
 
 
-def make_learner(phonemes: int, rate: float, decoder_layers: int = 4) -> Learner:
+def make_learner(phonemes: int, rate: float, decoder_layers: int = 4) -> Whisper:
     """A fresh learner; the encoder's positions stay Whisper's sinusoids."""
     model = WhisperForConditionalGeneration(config(decoder_layers))
     initialise(model)
     model.model.encoder.embed_positions.weight.requires_grad_(False)
     head = nn.Linear(192, phonemes)
-    parameters = [p for p in [*model.parameters(), *head.parameters()] if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return Learner(model, head, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True))
+    return Learner(model, head, rate)
 
 
-def resume(learner: Learner, path: Path, encoder_only: bool) -> None:
+def resume(learner: Whisper, path: Path, encoder_only: bool) -> None:
     """Take over a checkpoint: all of it, its encoder alone, one with fewer decoder layers, or an exported folder.
 
     Layers the checkpoint lacks begin as the identity: what they add to the residual stream is zero. An exported folder
@@ -167,7 +151,7 @@ class Attention:
         return -mass.clamp(min=1e-4).log().mean() if mass.numel() else mass.sum()
 
 
-def losses(learner: Learner, batch: dict[str, torch.Tensor], attention: Attention) -> tuple[torch.Tensor, ...]:
+def losses(learner: Whisper, batch: dict[str, torch.Tensor], attention: Attention) -> tuple[torch.Tensor, ...]:
     """Cross-entropy, phoneme CTC per symbol, attention, and the share of text tokens predicted right."""
     model, labels = learner.model, batch["labels"]
     with torch.autocast("cpu", torch.bfloat16):
@@ -197,7 +181,7 @@ def rate_at(step: int, minutes: float, given: argparse.Namespace) -> float:
 class Run:
     """One training run: phases, logging, checkpoints."""
 
-    def __init__(self, learner: Learner, given: argparse.Namespace) -> None:
+    def __init__(self, learner: Whisper, given: argparse.Namespace) -> None:
         self.learner, self.given = learner, given
         self.attention = Attention(learner.model.model.decoder)
         self.step, self.began, self.sums = 0, time.monotonic(), [0.0] * 5
@@ -211,13 +195,8 @@ class Run:
         """One optimiser step."""
         given, learner = self.given, self.learner
         share = rate_at(self.step, self.minutes(), given)
-        for group in learner.optimiser.param_groups:
-            group["lr"] = given.rate * share
         cross, ctc, aside, accuracy = losses(learner, batch, self.attention)
-        torch.autograd.backward((1 - given.ctc) * cross + given.ctc * ctc + given.guidance * aside)
-        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        learner.optimiser.step()
-        learner.optimiser.zero_grad(set_to_none=True)
+        learner.learn((1 - given.ctc) * cross + given.ctc * ctc + given.guidance * aside, given.rate * share)
         self.step += 1
         for index, value in enumerate((cross, ctc, aside, accuracy, torch.ones(()))):
             self.sums[index] += value.item()
@@ -238,10 +217,7 @@ class Run:
 
     def save(self) -> None:
         """Everything needed to go on."""
-        learner, path = self.learner, self.given.out / "checkpoint.pt"
-        state = {"model": learner.model.state_dict(), "head": learner.head.state_dict()}
-        torch.save({**state, "optimiser": learner.optimiser.state_dict()}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        self.learner.save(self.given.out / "checkpoint.pt")
 
 
 def train(given: argparse.Namespace) -> None:
@@ -257,7 +233,7 @@ def train(given: argparse.Namespace) -> None:
     run, until = Run(learner, given), 0.0
     for phase in (*FIRST, LAST)[given.phase :]:
         until = min(given.minutes, until + phase.minutes)
-        for batch in DataLoader(Batches(composer, phase), batch_size=None, num_workers=1, prefetch_factor=6):
+        for batch in endless(partial(composer.batch, phase), ahead=6):
             run.update(batch)
             run.record()
             if run.minutes() >= until:

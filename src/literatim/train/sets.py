@@ -80,10 +80,15 @@ def render(language: str, kind: str) -> Iterator[Heard]:
             starts = [line["start"] / 16_000 + at for at in spoken.word_starts]
             words += zip(starts, [*starts[1:], end / 16_000], line["text"].split(), strict=True)
         if row["noise"] is not None:
-            speech = samples[samples != 0]
-            noise = sounds.noise(np.random.default_rng(row["noise"]), LENGTH)
-            samples += noise * np.sqrt((speech**2).mean()) * 10 ** (-15 / 20)
+            add_noise(samples, row["noise"])
         yield Heard(samples * np.float32(row["gain"]), tuple(segments), tuple(words))
+
+
+def add_noise(samples: np.ndarray, seed: int) -> None:
+    """15 dB below the speech, in place; between the utterances lie zeros."""
+    speech = samples[samples != 0]
+    noise = sounds.noise(np.random.default_rng(seed), len(samples))
+    samples += noise * np.sqrt((speech**2).mean()) * 10 ** (-15 / 20)
 
 
 def main() -> None:

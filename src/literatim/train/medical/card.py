@@ -84,7 +84,7 @@ def card(folder: Path) -> str:
         vocabulary=vocabulary.SIZE,
         hours=facts["hours"],
         compute=facts["compute"],
-        course=facts.get("course", ""),
+        course=f". {facts['course']}" if "course" in facts else "",
         voices=len(voices.TRAINED),
         templates=sum(map(len, loaded.templates.values())),
         words=len(loaded.words),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch.utils.data import IterableDataset
 from transformers import LasrFeatureExtractor
 
 from literatim.train import sounds
@@ -121,14 +119,3 @@ class Composer:
             targets[name] = torch.tensor([symbol for each in lists for symbol in each])
             targets[f"{name}_lengths"] = torch.tensor([len(each) for each in lists])
         return {"mel": torch.from_numpy(np.stack([row.frames for row in rows])), **targets}
-
-
-class Batches(IterableDataset):  # type: ignore[type-arg]
-    """Endless batches of one phase, for a DataLoader with one worker."""
-
-    def __init__(self, composer: Composer, phase: Phase) -> None:
-        self._composer, self._phase = composer, phase
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        while True:
-            yield self._composer.batch(self._phase)

@@ -17,13 +17,13 @@ import torch
 from transformers import LasrFeatureExtractor
 
 from literatim.train import voices
+from literatim.train.corpus import SHARD, write_shard
 from literatim.train.medical import grammar, vocabulary
 from literatim.train.medical.spoken import spoken
 from literatim.train.speech import Espeak
 
 N_MELS = 128
 LONGEST = 11.0  # seconds of an utterance
-SHARD = 2000  # utterances a file
 EACH = 8  # utterances before the voice changes, which is slow
 
 
@@ -31,11 +31,6 @@ def frames_of(extract: LasrFeatureExtractor, samples: np.ndarray) -> np.ndarray:
     """(F, 128) float32 natural log of mel power, one row per 10 ms, as the model reads it."""
     features: torch.Tensor = extract(samples, sampling_rate=16_000, return_tensors="pt").input_features
     return features[0].numpy()
-
-
-def _write(folder: Path, name: str, frames: list[np.ndarray], rows: list[dict[str, Any]]) -> None:
-    np.save(folder / f"{name}.npy", np.concatenate(frames))
-    (folder / f"{name}.json").write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
 
 
 def make_shards(folder: Path, seconds: float, seed: int) -> None:
@@ -59,7 +54,7 @@ def make_shards(folder: Path, seconds: float, seed: int) -> None:
             rows.append({**row, "starts": [], "free": free})
             made += len(utterance.samples) / 16_000
         if len(rows) >= SHARD or made >= seconds:
-            _write(folder, f"en-{seed}-{shard}", frames, rows)
+            write_shard(folder, f"en-{seed}-{shard}", frames, rows)
             frames, rows, shard = [], [], shard + 1
 
 

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader
 from transformers import LasrCTCConfig, LasrForCTC
 
+from literatim.train.compose import endless
 from literatim.train.corpus import Corpus
+from literatim.train.learner import Learner
 from literatim.train.medical import vocabulary
-from literatim.train.medical.compose import Batches, Composer, Phase
+from literatim.train.medical.compose import Composer, Phase
+
+Medasr = Learner[LasrForCTC]
 
 WIDTH, LAYERS, HEADS = 160, 5, 4
 MIDDLE = 3  # layers below the phoneme head
@@ -37,19 +40,6 @@ PHASES = (
 )
 PHONEME_WEIGHTS = (0.5, 0.4, 0.3, 0.15)  # by phase
 FALL = 0.5  # share of the run after which the learning rate falls
-
-
-@dataclass
-class Learner:
-    """The model, its phoneme head and its optimiser."""
-
-    model: LasrForCTC
-    head: nn.Linear
-    optimiser: torch.optim.AdamW
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Everything that learns."""
-        return [*self.model.parameters(), *self.head.parameters()]
 
 
 def config() -> LasrCTCConfig:
@@ -106,7 +96,7 @@ def ctc(logits: torch.Tensor, targets: torch.Tensor, lengths: torch.Tensor) -> t
     return total / lengths.sum()
 
 
-def losses(learner: Learner, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(learner: Medasr, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """CTC of the pieces and of the phonemes."""
     with torch.autocast("cpu", torch.bfloat16):
         middle, top = encode(learner.model.encoder, batch["mel"])
@@ -120,7 +110,7 @@ def losses(learner: Learner, batch: dict[str, torch.Tensor]) -> tuple[torch.Tens
 class Run:
     """One training run: schedule, log, checkpoints."""
 
-    def __init__(self, learner: Learner, given: argparse.Namespace) -> None:
+    def __init__(self, learner: Medasr, given: argparse.Namespace) -> None:
         self.learner, self.given = learner, given
         self.step, self.before, self.worked = 0, 0.0, 0.0
         self.began, self.sums = time.monotonic(), [0.0] * 3
@@ -155,13 +145,8 @@ class Run:
     def update(self, batch: dict[str, torch.Tensor], weight: float) -> None:
         """One optimiser step."""
         rate = self.rate()
-        for group in self.learner.optimiser.param_groups:
-            group["lr"] = rate
         pieces, phonemes = losses(self.learner, batch)
-        torch.autograd.backward((1 - weight) * pieces + weight * phonemes)
-        nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
-        self.learner.optimiser.step()
-        self.learner.optimiser.zero_grad(set_to_none=True)
+        self.learner.learn((1 - weight) * pieces + weight * phonemes, rate)
         self.step += 1
         for index, value in enumerate((pieces, phonemes, torch.ones(()))):
             self.sums[index] += value.item()
@@ -179,12 +164,9 @@ class Run:
             self.saved = minutes
 
     def save(self) -> None:
-        """Everything needed to go on; whole or not at all."""
-        learner, part = self.learner, self.path.with_suffix(".part")
-        state = {"model": learner.model.state_dict(), "head": learner.head.state_dict()}
-        state |= {"optimiser": learner.optimiser.state_dict(), "step": self.step, "minutes": self.minutes()}
-        torch.save({**state, "worked": self.worked + time.process_time() / 60}, part)
-        part.replace(self.path)
+        """Everything needed to go on."""
+        worked = self.worked + time.process_time() / 60
+        self.learner.save(self.path, step=self.step, minutes=self.minutes(), worked=worked)
 
 
 def statistics(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,17 +176,12 @@ def statistics(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
     return frames.mean(0), frames.std(0).clamp(min=1.0)  # the lowest band is empty
 
 
-def make_learner(corpus: Corpus, phonemes: int, rate: float) -> Learner:
+def make_learner(corpus: Corpus, phonemes: int, rate: float) -> Medasr:
     """A fresh learner."""
     model = LasrForCTC(config())
     initialise(model, *statistics(corpus))
     head = nn.Linear(WIDTH, phonemes)
-    parameters = [*model.parameters(), *head.parameters()]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return Learner(model.train(), head, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True))
+    return Learner(model.train(), head, rate)
 
 
 def train(given: argparse.Namespace) -> None:
@@ -220,7 +197,7 @@ def train(given: argparse.Namespace) -> None:
         until = min(1.0, until + phase.share)
         if run.share() >= until:
             continue
-        for batch in DataLoader(Batches(composer, phase), batch_size=None, num_workers=1, prefetch_factor=4):
+        for batch in endless(partial(composer.batch, phase), ahead=4):
             run.update(batch, weight)
             run.record()
             if run.share() >= until:

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from literatim.train import sounds, voices
+from literatim.train import voices
 from literatim.train.medical import grammar
 from literatim.train.medical.spoken import spoken
+from literatim.train.sets import FOLDER, KINDS, add_noise
 from literatim.train.speech import Espeak, Manner
 
-FOLDER = Path(__file__).parent.parent / "sets"
-KINDS = ("templates", "new-templates", "random-words", "noise-15db")
 WINDOWS = 200
 LONGEST = 16 * 16_000  # samples of a window
 
@@ -82,9 +81,7 @@ def render(kind: str) -> Iterator[Heard]:
             samples[line["start"] : end] = utterance.samples
         samples = samples[: end + 4000]
         if row["noise"] is not None:
-            speech = samples[samples != 0]
-            noise = sounds.noise(np.random.default_rng(row["noise"]), len(samples))
-            samples += noise * np.sqrt((speech**2).mean()) * 10 ** (-15 / 20)
+            add_noise(samples, row["noise"])
         text = " ".join(line["text"] for line in row["lines"])
         variant = row["lines"][0]["manner"]["voice"].partition("+")[2]
         yield Heard(samples * np.float32(row["gain"]), text, variant)
