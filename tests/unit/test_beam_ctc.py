@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 from literatim.decode.beam_ctc import Beam, Search, align
 from literatim.decode.ctc import Steps, collapse
 from literatim.decode.hotwords import Hotwords
-from literatim.errors import ModelFormatError, ModelNotFound
+from literatim.errors import DependencyError, ModelFormatError, ModelNotFound
 from literatim.models.ngram import Arpa, Kenlm, load_ngrams
 
 EVERYTHING = Beam(width=100_000, alpha=0.7, beta=0.4, least=-math.inf, far=-math.inf)
@@ -229,6 +232,17 @@ def test_language_models_that_cannot_be_used(tmp_path: Path) -> None:
         load_ngrams(tmp_path / "binary", PIECES)
 
 
+def test_compressed_files_that_are_broken(tmp_path: Path) -> None:
+    """Cut short, with other bytes inside, or not compressed at all; whole, it is read like the plain one."""
+    path, packed = tmp_path / "lm.arpa.gz", gzip.compress(ARPA.encode())
+    path.write_bytes(packed)
+    assert total(load_ngrams(path, PIECES), [1, 2]) == pytest.approx(-1.05)
+    for broken in (packed[:-20], packed[:12] + bytes([255] * 40) + packed[52:], ARPA.encode()):
+        path.write_bytes(broken)
+        with pytest.raises(ModelFormatError, match="is no ARPA file"):
+            load_ngrams(path, PIECES)
+
+
 def test_pieces_may_be_spelled_as_they_are(tmp_path: Path) -> None:
     plain = load_ngrams(arpa(tmp_path, ARPA.replace("#a", "▁a")), PIECES)
     assert total(plain, [1, 2]) == pytest.approx(-1.05)
@@ -253,35 +267,122 @@ def test_the_model_turns_the_text(tmp_path: Path) -> None:
     assert heard == {0.0: [1, 1], 1.0: [1, 2]}
 
 
-def random_arpa(rng: np.random.Generator) -> str:
-    """Trigrams over four words; what has a longer entry has a shorter one too."""
+Table = dict[tuple[str, ...], tuple[float, float]]
+
+
+def random_table(rng: np.random.Generator) -> Table:
+    """Scores and back-offs of trigrams over four words; what has a longer entry has a shorter one too."""
     words = ["#a", "b", "#c", "d"]
 
-    def entry(gram: Sequence[str], backs_off: bool) -> str:
-        score = -99.0 if gram == ("<s>",) else -rng.uniform(0.05, 2)
-        return f"{score:.4f}\t{' '.join(gram)}" + (f"\t{-rng.uniform(0.05, 2):.4f}" if backs_off else "")
+    def figures(gram: Sequence[str], backs_off: bool) -> tuple[float, float]:
+        score = -99.0 if gram == ("<s>",) else -round(rng.uniform(0.05, 2), 4)
+        return score, -round(rng.uniform(0.05, 2), 4) if backs_off else 0.0
 
     pairs = [(a, b) for a in ["<s>", *words] for b in [*words, "</s>"] if rng.random() < 0.6]
     triples = [(a, b, c) for a, b in pairs for d, c in pairs if b == d and rng.random() < 0.5]
     singles = [(word,) for word in ("<unk>", "<s>", "</s>", *words)]
-    parts = [[entry(gram, gram[0] not in {"<unk>", "</s>"}) for gram in singles]]
-    parts += [[entry(gram, gram[1] != "</s>") for gram in pairs], [entry(gram, False) for gram in triples]]
+    table: Table = {gram: figures(gram, gram[0] not in {"<unk>", "</s>"}) for gram in singles}
+    table |= {gram: figures(gram, gram[1] != "</s>") for gram in pairs}
+    return table | {gram: figures(gram, False) for gram in triples}
+
+
+def as_arpa(table: Table) -> str:
+    parts = [[gram for gram in table if len(gram) == order] for order in (1, 2, 3)]
     counts = [f"ngram {order}={len(part)}" for order, part in enumerate(parts, 1)]
-    blocks = ["\n".join([f"\\{order}-grams:", *part]) for order, part in enumerate(parts, 1)]
+    blocks = [f"\\{order}-grams:\n" + "\n".join(entry(table, g) for g in part) for order, part in enumerate(parts, 1)]
     return "\n\n".join(["\n".join(["\\data\\", *counts]), *blocks, "\\end\\"]) + "\n"
+
+
+def entry(table: Table, gram: tuple[str, ...]) -> str:
+    score, backoff = table[gram]
+    return f"{score:.4f}\t{' '.join(gram)}" + (f"\t{backoff:.4f}" if backoff else "")
+
+
+def backed_off(table: Table, before: tuple[str, ...], word: str) -> float:
+    """By definition (Katz, 1987), of all that was said before: its score, or what shorter memory costs and gives."""
+    if len(before) > 2:
+        return backed_off(table, before[-2:], word)
+    if (*before, word) in table:
+        return table[*before, word][0]
+    return table.get(before, (0.0, 0.0))[1] + backed_off(table, before[1:], word)
+
+
+def random_texts(rng: np.random.Generator) -> Iterator[list[str]]:
+    for _ in range(1000):
+        yield rng.choice(["#a", "b", "#c", "d", "unheard_of"], rng.integers(0, 9)).tolist()
+
+
+def scored(model: Any, said: Sequence[str]) -> float:
+    """log10 of a whole text, word by word."""
+    state, found = model.begin(), 0.0
+    for word in [*said, "</s>"]:
+        more, state = model.after(state, word)
+        found += more
+    return found
+
+
+def test_scores_are_those_of_the_definition(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    table = random_table(rng)
+    model = Arpa(arpa(tmp_path, as_arpa(table)))
+    for said in random_texts(rng):
+        text = ["<s>", *(word if (word,) in table else "<unk>" for word in said), "</s>"]
+        wanted = sum(backed_off(table, tuple(text[:at]), text[at]) for at in range(1, len(text)))
+        assert scored(model, said) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_scores_are_those_of_kenlm(tmp_path: Path) -> None:
     kenlm = pytest.importorskip("kenlm")
     rng = np.random.default_rng(0)
-    path = arpa(tmp_path, random_arpa(rng))
+    path = arpa(tmp_path, as_arpa(random_table(rng)))
     reference, ours = kenlm.Model(str(path)), [Arpa(path), Kenlm(path)]
-    for _ in range(1000):
-        said = rng.choice(["#a", "b", "#c", "d", "unheard of"], rng.integers(0, 9)).tolist()
-        said = [word.replace(" ", "_") for word in said]
+    for said in random_texts(rng):
         for model in ours:
-            state, score = model.begin(), 0.0
-            for word in [*said, "</s>"]:
-                more, state = model.after(state, word)
-                score += more
-            assert score == pytest.approx(reference.score(" ".join(said), bos=True, eos=True), abs=1e-4)
+            assert scored(model, said) == pytest.approx(reference.score(" ".join(said), bos=True, eos=True), abs=1e-4)
+
+
+class KenlmState:
+    """As the package has it: empty until the model writes into it."""
+
+    words: tuple[str, ...] | None = None
+
+
+class KenlmModel:
+    """The package's interface (kenlm 0.3, python/kenlm.pyx) over the entries of `ARPA`, for where it is not installed."""
+
+    def __init__(self, path: str) -> None:
+        if Path(path).stat().st_size < 100:
+            raise OSError("Cannot read model")
+        lines = [line.split("\t") for line in ARPA.splitlines() if line.startswith("-")]
+        self._table: Table = {tuple(g.split()): (float(p), float(*more or (0,))) for p, g, *more in lines}
+
+    def __contains__(self, word: str) -> bool:
+        return (word,) in self._table
+
+    def BeginSentenceWrite(self, state: KenlmState) -> None:  # noqa: N802
+        state.words = ("<s>",)
+
+    def BaseScore(self, state: KenlmState, word: str, out: KenlmState) -> float:  # noqa: N802
+        assert state.words is not None
+        assert out is not state
+        said = word if word in self else "<unk>"
+        score, out.words = backed_off(self._table, state.words, said), (*state.words, said)
+        return score
+
+
+def test_binary_files_are_kenlms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their first bytes; states are kept apart, and scores and vocabulary are what the package says."""
+    path = tmp_path / "lm_6.kenlm"
+    path.write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0" + bytes(100))
+    monkeypatch.setitem(sys.modules, "kenlm", None)
+    with pytest.raises(DependencyError, match=r"KenLM's binary files needs kenlm .*literatim\[lm\]"):
+        load_ngrams(path, PIECES)
+    monkeypatch.setitem(sys.modules, "kenlm", SimpleNamespace(Model=KenlmModel, State=KenlmState))
+    binary, ours = load_ngrams(path, PIECES), load_ngrams(arpa(tmp_path), PIECES)
+    for text in ([1, 2], [2], [1, 1], [3], [], [2, 1, 3, 2, 1, 2]):
+        assert total(binary, text) == pytest.approx(total(ours, text))
+    state = binary.begin()
+    assert [binary.after(state, token)[0] for token in (1, 2, 1)] == [binary.after(state, t)[0] for t in (1, 2, 1)]
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ModelFormatError, match="cannot be read by kenlm"):
+        load_ngrams(path, PIECES)

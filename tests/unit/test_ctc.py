@@ -40,9 +40,12 @@ def test_equal_letters_in_a_word() -> None:
 def test_likeliest_of_a_batch() -> None:
     """Each row's own steps, with the logarithm of the softmax; nothing of what pads it."""
     logits = torch.randn(3, 7, 11, generator=torch.Generator().manual_seed(2))
-    found = likeliest(logits, [7, 0, 4])
+    found, with_all = likeliest(logits, [7, 0, 4]), likeliest(logits, [7, 0, 4], whole=True)
     assert [len(row) for row in found] == [7, 0, 4]
-    for row, own in zip(found, logits, strict=True):
+    for row, more, own in zip(found, with_all, logits, strict=True):
+        assert row.whole is None
+        assert more.whole is not None
+        np.testing.assert_allclose(more.whole, own.log_softmax(-1)[: len(row)].numpy(), atol=1e-6)
         wanted = own.log_softmax(-1).max(-1)
         assert row.ids.tolist() == wanted.indices[: len(row)].tolist()
         np.testing.assert_allclose(row.logprobs, wanted.values[: len(row)].numpy(), atol=1e-6)

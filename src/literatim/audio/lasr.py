@@ -60,13 +60,11 @@ def _window() -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _filters(n_mels: int) -> Tensor:
-    """Triangles whose slopes are straight in mels, of height 1: float64 (257, n_mels). The bin of 0 Hz is in none."""
+    """Triangles whose slopes are straight in mels, of height 1: float64 (257, n_mels). 0 Hz is below all of them."""
     hertz = torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)
     bins = 1127.0 * torch.log1p(hertz / 700.0)
     edges = torch.linspace(_mel(LOWEST), _mel(HIGHEST), n_mels + 2, dtype=torch.float64)
     width = edges.diff()
     rising = (bins[:, None] - edges[:-2]) / width[:-1]
     falling = (edges[2:] - bins[:, None]) / width[1:]
-    filters = torch.minimum(rising, falling).clamp(min=0)
-    filters[0] = 0
-    return filters
+    return torch.minimum(rising, falling).clamp(min=0)

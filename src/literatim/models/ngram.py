@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,6 @@ def _entries(path: Path) -> Iterator[tuple[tuple[str, ...], float, float]]:
                     if len(words) != order:
                         raise ValueError(f"an entry of order {order} reads {line!r}")
                     yield tuple(words), float(score), backoff
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, EOFError, zlib.error) as error:
             raise ModelFormatError(f"{path} is no ARPA file ({error})") from error
     raise ModelFormatError(f"{path} is no ARPA file, or not all of one: it has no \\end\\")

@@ -125,12 +125,15 @@ def spans_of(transcript: Transcript) -> list[Span]:
     """The words of a transcript with their times; of segments without words their texts."""
     spans = []
     for segment in transcript.segments:
-        parts = segment.words if segment.words is not None else None
-        if parts is None:
+        if segment.words is None:
             spans.append(Span(segment.text, segment.start, segment.end))
         else:
-            spans += [Span(word.word, word.start, word.end) for word in parts]
+            spans += _spoken(segment.words)
     return spans
+
+
+def _spoken(words: Iterable[Word]) -> list[Span]:
+    return [Span(word.word, word.start, word.end) for word in words]
 
 
 def parse(said: str | Sequence[Span]) -> tuple[Item, ...]:
@@ -206,7 +209,7 @@ def rendered_segment(segment: Segment) -> Segment:
     """One segment with its markup as punctuation, and its words, each mark of it one of them."""
     if segment.words is None:
         return replace(segment, text=f" {plain(segment.text)}")
-    items = _bracketed(parse([Span(word.word, word.start, word.end) for word in segment.words]))
+    items = _bracketed(parse(_spoken(segment.words)))
     texts = _texts(items)
     if texts:
         texts[0] = f" {texts[0]}"  # as in every segment, a space comes first
