@@ -303,7 +303,7 @@ def backed_off(table: Table, before: tuple[str, ...], word: str) -> float:
     if len(before) > 2:
         return backed_off(table, before[-2:], word)
     if (*before, word) in table:
-        return table[*before, word][0]
+        return table[(*before, word)][0]
     return table.get(before, (0.0, 0.0))[1] + backed_off(table, before[1:], word)
 
 
@@ -348,7 +348,7 @@ class KenlmState:
 
 
 class KenlmModel:
-    """The package's interface (kenlm 0.3, python/kenlm.pyx) over the entries of `ARPA`, for where it is not installed."""
+    """The package's interface (kenlm 0.3, python/kenlm.pyx) over the entries of `ARPA`: it need not be installed."""
 
     def __init__(self, path: str) -> None:
         if Path(path).stat().st_size < 100:
@@ -359,10 +359,10 @@ class KenlmModel:
     def __contains__(self, word: str) -> bool:
         return (word,) in self._table
 
-    def BeginSentenceWrite(self, state: KenlmState) -> None:  # noqa: N802
+    def BeginSentenceWrite(self, state: KenlmState) -> None:
         state.words = ("<s>",)
 
-    def BaseScore(self, state: KenlmState, word: str, out: KenlmState) -> float:  # noqa: N802
+    def BaseScore(self, state: KenlmState, word: str, out: KenlmState) -> float:
         assert state.words is not None
         assert out is not state
         said = word if word in self else "<unk>"

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from literatim.train import voices
+from literatim.train import sets, voices
 from literatim.train.medical import grammar
 from literatim.train.medical.spoken import spoken
-from literatim.train.sets import FOLDER, KINDS, add_noise
+from literatim.train.sets import FOLDER, add_noise
 from literatim.train.speech import Espeak, Manner
 
+KINDS = sets.KINDS
 WINDOWS = 200
 LONGEST = 16 * 16_000  # samples of a window
 
