@@ -45,7 +45,7 @@ def log_mel(sound: Tensor, n_mels: int = 128) -> Tensor:
 def _log_mel(cut: Tensor, n_mels: int) -> Tensor:
     spectrum = torch.fft.rfft(cut.double() * _window(), n=N_FFT)  # (..., T, 257)
     power = spectrum.real.square() + spectrum.imag.square()
-    logarithm: Tensor = (power @ _filters(n_mels)).clamp(min=FLOOR).log()
+    logarithm: Tensor = (power @ filters(n_mels, LOWEST, HIGHEST)).clamp(min=FLOOR).log()
     return logarithm.float()
 
 
@@ -59,11 +59,14 @@ def _window() -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _filters(n_mels: int) -> Tensor:
-    """Triangles whose slopes are straight in mels, of height 1: float64 (257, n_mels). 0 Hz is below all of them."""
+def filters(n_mels: int, lowest: float, highest: float) -> Tensor:
+    """Kaldi's triangles from `lowest` to `highest` Hz: slopes straight in mels, height 1; float64 (257, n_mels).
+
+    0 Hz is below all of them.
+    """
     hertz = torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)
     bins = 1127.0 * torch.log1p(hertz / 700.0)
-    edges = torch.linspace(_mel(LOWEST), _mel(HIGHEST), n_mels + 2, dtype=torch.float64)
+    edges = torch.linspace(_mel(lowest), _mel(highest), n_mels + 2, dtype=torch.float64)
     width = edges.diff()
     rising = (bins[:, None] - edges[:-2]) / width[:-1]
     falling = (edges[2:] - bins[:, None]) / width[1:]
