@@ -1,0 +1,112 @@
+"""The speaker network against WeSpeaker's arithmetic in float64, alone and in batches of any lengths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from literatim.models.speaker import REPEATED, SHORTEST, SpeakerNet
+from literatim.models.speaker_checkpoint import load_speaker_net
+from literatim.models.speaker_config import SpeakerConfig
+from literatim.models.speaker_formats import shapes
+from reference.wespeaker import embedding
+from speaker_builders import DEEP, SMALL, random_speaker_folder, random_wespeaker
+
+CPU = torch.device("cpu")
+RESNET34 = SpeakerConfig()
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return 2 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    """To 1e-5 of the vector's largest value."""
+    assert torch.isfinite(wanted).all()
+    assert float((found.double() - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
+@pytest.fixture(scope="module", params=[SMALL, DEEP], ids=["basic", "bottleneck"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SpeakerNet, dict[str, Tensor]]:
+    """A network read from a folder, and the tensors it was made of."""
+    config = request.param
+    folder = random_speaker_folder(tmp_path_factory.mktemp("speaker"), 3, config)
+    return load_speaker_net(folder, torch.float32, CPU), random_wespeaker(3, config)
+
+
+@pytest.mark.parametrize("frames", [9, 10, 15, 16, 17, 64, 149, 200])
+def test_alone(pair: tuple[SpeakerNet, dict[str, Tensor]], frames: int) -> None:
+    net, state = pair
+    sound = noise(frames, net.config.n_mels, seed=frames)
+    close(net(sound[None])[0], embedding(state, sound))
+
+
+@pytest.mark.parametrize("frames", range(1, 17))
+def test_short_sounds_alone_and_in_a_batch(pair: tuple[SpeakerNet, dict[str, Tensor]], frames: int) -> None:
+    """Where WeSpeaker gives NaN, frames are repeated up to 16; from 9 on the published rule holds."""
+    net, state = pair
+    sound, longer = noise(frames, net.config.n_mels, seed=frames), noise(40, net.config.n_mels)
+    assert bool(embedding(state, sound).isnan().any()) == (frames < SHORTEST)
+    repeated = sound.repeat(REPEATED, 1)[:REPEATED] if frames < SHORTEST else sound
+    wanted = embedding(state, repeated)
+    close(net(sound[None])[0], wanted)
+    batch = torch.full((2, 40, net.config.n_mels), torch.nan)
+    batch[0, :frames], batch[1] = sound, longer
+    found = net(batch, torch.tensor([frames, 40]))
+    close(found[0], wanted)
+    close(found[1], embedding(state, longer))
+    close(net(sound[None], torch.tensor([frames]))[0], wanted)
+
+
+def test_what_fills_a_batch_up_changes_nothing(pair: tuple[SpeakerNet, dict[str, Tensor]]) -> None:
+    """Rows of every length from 1 to 70 beside each other, with rubbish behind their ends."""
+    net, _ = pair
+    lengths = torch.arange(1, 71)
+    batch = noise(70, 90, net.config.n_mels)
+    found = net(batch, lengths)
+    for row, length, vector in zip(batch, lengths.tolist(), found, strict=True):
+        close(vector, net(row[None, :length])[0].double())
+    rubbish = torch.where(torch.arange(90)[None, :, None] < lengths[:, None, None], batch, 1e4)
+    assert torch.equal(net(rubbish, lengths), found)
+    assert torch.equal(rubbish, torch.where(torch.arange(90)[None, :, None] < lengths[:, None, None], batch, 1e4))
+
+
+def test_it_is_alive(pair: tuple[SpeakerNet, dict[str, Tensor]]) -> None:
+    """Other sound gives another vector, and no tensor could be missing."""
+    net, _ = pair
+    sound = noise(2, 60, net.config.n_mels)
+    first, second = net(sound)
+    assert float(torch.cosine_similarity(first, second, dim=0)) < 0.999
+    for name, parameter in net.named_parameters():
+        kept = parameter.clone()
+        parameter.zero_()
+        assert float((net(sound)[0] - first).abs().max()) > 1e-4 * float(first.abs().max()), name
+        parameter.copy_(kept)
+
+
+def test_the_shape_of_the_published_network() -> None:
+    """74 tensors, 6.63 million parameters, statistics of 5120."""
+    with torch.device("meta"):
+        net = SpeakerNet(RESNET34)
+    assert {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()} == shapes(RESNET34)
+    assert len(shapes(RESNET34)) == 74
+    assert sum(parameter.numel() for parameter in net.parameters()) == 6_630_080
+    assert RESNET34.pooled == 5120
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_numbers(tmp_path: Path, dtype: torch.dtype) -> None:
+    """The same voice: float16 on a CPU is a rounding of the weights, bfloat16 of everything."""
+    folder = random_speaker_folder(tmp_path, 5)
+    sound = noise(3, 100, 80)
+    wanted = load_speaker_net(folder, torch.float32, CPU)(sound)
+    found = load_speaker_net(folder, dtype, CPU)(sound)
+    assert found.dtype == torch.float32
+    least = 0.9999 if dtype == torch.bfloat16 else 0.999999
+    assert float(torch.cosine_similarity(found, wanted).min()) > least
+    assert not torch.equal(found, wanted)
