@@ -28,7 +28,8 @@ from literatim.errors import (
     SpeakerBookError,
 )
 from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, VerifyOptions
-from literatim.types import LiveUpdate, Segment, Speculation, Transcript, Word
+from literatim.speaker_options import SpeakerLoadOptions
+from literatim.types import Comparison, Embedding, LiveUpdate, Segment, Speculation, Transcript, Word
 
 if TYPE_CHECKING:
     from literatim.api import Outcome, Recognizer, load
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from literatim.pipeline.live import Live
     from literatim.pipeline.speaker_book import SpeakerBook
     from literatim.verify.run import verify
+    from literatim.voices import SpeakerModel, load_speaker
 
 __version__ = "0.1.0"
 _LAZY = {
@@ -47,6 +49,8 @@ _LAZY = {
     "Live": "literatim.pipeline.live",
     "SpeakerBook": "literatim.pipeline.speaker_book",
     "DeviceWarning": "literatim.device",
+    "load_speaker": "literatim.voices",
+    "SpeakerModel": "literatim.voices",
 }
 
 __all__ = [
@@ -56,9 +60,11 @@ __all__ = [
     "AudioLimitError",
     "AudioNotFound",
     "AudioOptions",
+    "Comparison",
     "DependencyError",
     "DeviceError",
     "DeviceWarning",
+    "Embedding",
     "Fleet",
     "HubOptions",
     "LiteratimError",
@@ -75,6 +81,8 @@ __all__ = [
     "Segment",
     "SpeakerBook",
     "SpeakerBookError",
+    "SpeakerLoadOptions",
+    "SpeakerModel",
     "Speculation",
     "TranscribeOptions",
     "Transcript",
@@ -82,6 +90,7 @@ __all__ = [
     "Word",
     "__version__",
     "load",
+    "load_speaker",
     "verify",
 ]
 

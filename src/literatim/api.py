@@ -18,6 +18,7 @@ from literatim.errors import LiteratimError, ModelFormatError, OptionError
 from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import read_folder
 from literatim.models.medasr_config import MODEL_TYPE
+from literatim.models.speaker_config import is_speaker_type
 from literatim.models.whisper import Whisper
 from literatim.options import (
     AudioOptions,
@@ -66,7 +67,8 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
     folder = read_folder(path)
     if folder.model_type not in KINDS:
         known = " and ".join(KINDS)
-        raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; this version knows {known}")
+        voices = "; load_speaker takes it, and `literatim embed`" if is_speaker_type(folder.model_type) else ""
+        raise ModelFormatError(f"{name}: a model of type {folder.model_type!r}; text is made by {known}{voices}")
     is_medasr = folder.model_type == MODEL_TYPE
     if is_medasr:
         dictation_options.check_load(how)

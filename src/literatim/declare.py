@@ -26,6 +26,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+def as_in(kind: type, name: str) -> Any:
+    """A dataclass field declared as that of another dataclass of options."""
+    there = next(item for item in fields(kind) if item.name == name)
+    return field(default=there.default, metadata=there.metadata)
+
+
 def build(kind: type[Options], values: dict[str, Any]) -> Options:
     """Make and check the options dataclass `kind` from keyword arguments; unknown names are an OptionError.
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -165,3 +169,46 @@ class LiveUpdate:
             "agreed": self.agreed,
             "partial": self.partial,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The vector of a voice.
+
+    `vector` (E,) is as the network of the model named `model` gives it; `seconds` of sound were heard, None where they
+    are not known; `warnings` says what a reader should know (little sound, no speech).
+    """
+
+    vector: NDArray[np.float32]
+    model: str
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def normalised(self) -> NDArray[np.float32]:
+        """The vector at length 1, as it is compared."""
+        scaled: NDArray[np.float32] = self.vector / (self.vector**2).sum() ** 0.5
+        return scaled
+
+    def to_dict(self) -> dict[str, Any]:
+        """`embedding` at length 1, `raw` as the network gives it."""
+        return {
+            "embedding": [float(value) for value in self.normalised],
+            "raw": [float(value) for value in self.vector],
+            "model": self.model,
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The cosine of two voices' vectors, -1 to 1, and whether it reaches the threshold of one speaker."""
+
+    cosine: float
+    same: bool
+    threshold: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same names."""
+        return {"cosine": self.cosine, "same": self.same, "threshold": self.threshold}

@@ -43,14 +43,15 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_short_names_are_those_of_openai_distil_whisper_and_google() -> None:
+def test_short_names_are_those_of_the_released_models() -> None:
     assert hub.SHORT_NAMES["tiny.en"] == "openai/whisper-tiny.en"
     assert hub.SHORT_NAMES["large"] == hub.SHORT_NAMES["large-v3"] == "openai/whisper-large-v3"
     assert hub.SHORT_NAMES["large-v1"] == "openai/whisper-large"
     assert hub.SHORT_NAMES["turbo"] == hub.SHORT_NAMES["large-v3-turbo"] == "openai/whisper-large-v3-turbo"
     assert hub.SHORT_NAMES["distil-large-v3.5"] == "distil-whisper/distil-large-v3.5"
     assert hub.SHORT_NAMES["medasr"] == "google/medasr"
-    assert len(hub.SHORT_NAMES) == 20
+    assert hub.SHORT_NAMES["resnet34-lm"] == "aufklarer/WeSpeaker-ResNet34-LM-MLX"
+    assert len(hub.SHORT_NAMES) == 21
 
 
 def test_default_model_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +59,10 @@ def test_default_model_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatc
     assert hub.default_model() == "openai/whisper-small"
     monkeypatch.setenv("LITERATIM_MODEL", "tiny")
     assert hub.default_model() == "tiny"
+    monkeypatch.delenv("LITERATIM_SPEAKER_MODEL", raising=False)
+    assert hub.default_speaker_model() == "resnet34-lm"
+    monkeypatch.setenv("LITERATIM_SPEAKER_MODEL", "demo-speaker")
+    assert hub.default_speaker_model() == "demo-speaker"
     monkeypatch.setenv("LITERATIM_MODEL", " ")
     assert hub.default_model() == "openai/whisper-small"
 

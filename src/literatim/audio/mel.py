@@ -30,11 +30,11 @@ def _mel_to_hertz(mel: torch.Tensor) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def mel_filters(n_mels: int) -> torch.Tensor:
-    """Triangular filters with equal area (slaney), 0 to 8 kHz: float32 (n_mels, 201)."""
+def mel_filters(n_mels: int, n_fft: int = N_FFT) -> torch.Tensor:
+    """Triangular filters with equal area (slaney), 0 to 8 kHz: float32 (n_mels, n_fft / 2 + 1)."""
     top = _hertz_to_mel(SAMPLE_RATE / 2)
     edges = _mel_to_hertz(torch.linspace(0, top, n_mels + 2, dtype=torch.float64))  # (n_mels + 2,)
-    bins = torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)  # (201,)
+    bins = torch.linspace(0, SAMPLE_RATE / 2, n_fft // 2 + 1, dtype=torch.float64)
     width = edges.diff()
     slopes = edges[:, None] - bins[None, :]  # (n_mels + 2, 201)
     rising, falling = -slopes[:-2] / width[:-1, None], slopes[2:] / width[1:, None]

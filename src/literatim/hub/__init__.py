@@ -18,9 +18,11 @@ from literatim.hub.explain import WAYS_ON, Unreachable
 from literatim.hub.names import (
     BUNDLED,
     DEFAULT_MODEL,
+    DEFAULT_SPEAKER_MODEL,
     SHORT_NAMES,
     TERMS,
     default_model,
+    default_speaker_model,
     is_path,
     known_names,
     repository,
@@ -30,11 +32,13 @@ from literatim.options import HubOptions
 __all__ = [
     "BUNDLED",
     "DEFAULT_MODEL",
+    "DEFAULT_SPEAKER_MODEL",
     "SHORT_NAMES",
     "TERMS",
     "assistants",
     "cached",
     "default_model",
+    "default_speaker_model",
     "repository",
     "resolve",
 ]

@@ -9,6 +9,7 @@ import re
 from literatim.errors import ModelNotFound
 
 DEFAULT_MODEL = "openai/whisper-small"
+DEFAULT_SPEAKER_MODEL = "resnet34-lm"
 BUNDLED = ("demo", "demo-draft", "demo-medical")
 SHORT_NAMES: dict[str, str] = {
     "tiny": "openai/whisper-tiny",
@@ -31,17 +32,25 @@ SHORT_NAMES: dict[str, str] = {
     "distil-large-v3": "distil-whisper/distil-large-v3",
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5",
     "medasr": "google/medasr",
+    "resnet34-lm": "aufklarer/WeSpeaker-ResNet34-LM-MLX",
 }
 # Terms of use that a licence's usual name does not tell.
 TERMS: dict[str, str] = {
     "google/medasr": "gated, under the Health AI Developer Foundations terms (HAI-DEF, "
     "https://developers.google.com/health-ai-developer-foundations/terms); not for clinical use",
+    "aufklarer/WeSpeaker-ResNet34-LM-MLX": "marked MIT where it lies; the weights that it was made from "
+    "(pyannote/wespeaker-voxceleb-resnet34-LM) are CC-BY-4.0: name WeSpeaker and VoxCeleb",
 }
 
 
 def default_model() -> str:
     """The model used when none is named: $LITERATIM_MODEL, or DEFAULT_MODEL."""
     return os.environ.get("LITERATIM_MODEL", "").strip() or DEFAULT_MODEL
+
+
+def default_speaker_model() -> str:
+    """The network for voices when none is named: $LITERATIM_SPEAKER_MODEL, or DEFAULT_SPEAKER_MODEL."""
+    return os.environ.get("LITERATIM_SPEAKER_MODEL", "").strip() or DEFAULT_SPEAKER_MODEL
 
 
 def repository(name: str) -> str:

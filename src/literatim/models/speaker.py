@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from literatim.models.speaker_config import EXPANSIONS, HALVINGS, SpeakerConfig
+from literatim.models.speaker_config import EXPANSIONS, HALVINGS, STAGES, SpeakerConfig
 
 SHORTEST = (1 << HALVINGS) + 1  # frames that leave two steps: 9
 REPEATED = 2 << HALVINGS  # frames that shorter ones are repeated up to: 16
@@ -74,35 +74,42 @@ class SpeakerNet(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Centred frames (B, T, M) -> (B, E) float32; of a row its first `lengths` (B,) frames count, all if None."""
         frames, lengths = _repeated(frames, lengths)
+        x, mask = self.maps(frames, lengths)
+        mean, variance = moments(x, mask)
+        return self.project(mean, variance)
+
+    def maps(self, frames: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the last stage makes of (B, T, M): (B, C, M / 8, T / 8), and (B, 1, 1, T / 8): 0 where no frame is."""
         dtype = self.conv1.weight.dtype
         x = frames.to(dtype).transpose(1, 2)[:, None]  # (B, 1, M, T)
-        masks = [None if lengths is None else _mask(lengths, frames.shape[1], dtype)]
-        if masks[0] is not None:
-            x = x.where(masks[0] > 0, 0.0)  # what fills a row up may be no number
-        x = _masked(F.relu_(self.conv1(x.contiguous(memory_format=torch.channels_last))), masks[0])
-        for number in range(1, len(self.config.layers) + 1):
+        mask = None if lengths is None else _mask(lengths, frames.shape[1], dtype)
+        if mask is not None:
+            x = x.where(mask > 0, 0.0)  # what fills a row up may be no number
+        x = _masked(F.relu_(self.conv1(x.contiguous(memory_format=torch.channels_last))), mask)
+        for number in range(1, STAGES + 1):
             for block in self.get_submodule(f"layer{number}").children():
-                mask = masks[-1]
                 after = mask if mask is None or block.stride == 1 else mask[..., :: block.stride]
                 x = block(x, mask, after)
-                masks.append(after)
-        pooled = statistics(x, masks[-1])
-        embedding: Tensor = self.embedding(pooled.to(x.dtype))
+                mask = after
+        return x, mask
+
+    def project(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """`moments` (B, C, M) -> (B, E) float32."""
+        pooled = torch.cat([mean.flatten(1), (variance + EPSILON).sqrt().flatten(1)], 1)
+        embedding: Tensor = self.embedding(pooled.to(self.embedding.weight.dtype))
         return embedding.float()
 
 
-def statistics(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, C, M, T) -> (B, 2 C M) float32: means of each channel's bands, then deviations."""
+def moments(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(B, C, M, T) -> the mean over time of each channel's bands and its unbiased variance, (B, C, M) float32 each."""
     x = x.float()
     if mask is None:
-        mean = x.mean(-1)
-        variance = x.var(-1, correction=1)
-    else:
-        mask = mask.float()  # bfloat16 counts to 256
-        count = mask.sum(-1)  # (B, 1, 1)
-        mean = (x * mask).sum(-1) / count
-        variance = ((x - mean[..., None]) * mask).square().sum(-1) / (count - 1)
-    return torch.cat([mean.flatten(1), (variance + EPSILON).sqrt().flatten(1)], 1)
+        return x.mean(-1), x.var(-1, correction=1)
+    mask = mask.float()  # bfloat16 counts to 256
+    count = mask.sum(-1)  # (B, 1, 1)
+    mean = (x * mask).sum(-1) / count
+    variance = ((x - mean[..., None]) * mask).square().sum(-1) / (count - 1)
+    return mean, variance
 
 
 def _masked(x: Tensor, mask: Tensor | None) -> Tensor:

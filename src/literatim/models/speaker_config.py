@@ -32,10 +32,15 @@ class SpeakerConfig:
         bands = self.n_mels >> HALVINGS
         return 2 * self.channels[-1] * EXPANSIONS[self.block] * bands
 
-    @staticmethod
-    def steps(frames: int) -> int:
-        """How many of so many frames the last stage leaves."""
-        return -(-frames >> HALVINGS) if frames > 0 else 0
+    @property
+    def reach(self) -> int:
+        """How many frames before and behind its own a step of the last stage hears, as a multiple of its frames."""
+        convolutions = 2 if self.block == "basic" else 1  # of 3 frames in a block
+        frames = 1  # the first convolution's
+        for stage, blocks in enumerate(self.layers):
+            # the one that takes every second frame still hears neighbours of the stage before
+            frames += (blocks * convolutions << stage) - (1 << stage >> 1)
+        return -(-frames >> HALVINGS) << HALVINGS
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> SpeakerConfig:
