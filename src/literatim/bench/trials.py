@@ -81,7 +81,8 @@ def unit(vectors: NDArray[Any]) -> Floats:
     """Vectors (N, E) at length 1; zeros stay zeros."""
     wide = np.asarray(vectors, np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    units: Floats = np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    return units
 
 
 def cosines(vectors: NDArray[Any], pairs: NDArray[np.int64]) -> Floats:

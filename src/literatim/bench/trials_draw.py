@@ -18,7 +18,7 @@ def draw(scores: NDArray[np.float64], same: NDArray[np.bool_], threshold: float 
     with mpl.rc_context({"svg.hashsalt": "literatim", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(7.5, 3.6), layout="constrained")
         axes = figure.subplots()
-        bins = np.histogram_bin_edges(scores, bins=60)
+        bins = np.histogram_bin_edges(scores, bins=60).tolist()
         for (name, colour), kind in zip(_COLOURS.items(), (same, ~same), strict=True):
             if kind.any():
                 label = f"{name}, {int(kind.sum()):,} pairs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +102,9 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"{len(report.modules)} places, {calls} operations"
     yield f"the worst is {worst.name}: {worst.ratio:.2g} times the CPU's error"
     for item in report.end_to_end:
+        if item.vectors:
+            yield f"against {item.against}: {_vectors(item.vectors)}"
+            continue
         same = sum(token.same for token in item.tokens)
         cosine, largest = item.logits["raw"]["cosine"], item.logits["raw"]["max_abs"]
         figures = f"logits cosine {cosine:.8f}, largest difference {largest:.2g}"
@@ -110,3 +113,15 @@ def _lines(report: Report) -> Iterator[str]:
         same = sum(token.same for token in run.tokens)
         took = f"{run.accepted} of {run.proposed} proposals right"
         yield f"against {run.against}: {took}; the same tokens in {same} of {len(run.tokens)} clips"
+
+
+def _vectors(found: Mapping[str, Any]) -> str:
+    """What became of a network's vectors, in a line."""
+    if "cosine_min" not in found:
+        return f"none of {found['samples']} vectors is finite"
+    told = f"{found['samples']} vectors, least cosine {found['cosine_min']:.8f}"
+    told += f", largest relative error {100 * found['relative_max']:.2g} %"
+    if found.get("scores_eer") is None:
+        return told
+    change = f"scores of {found['scores_pairs']} pairs change by {found['scores_max_change']:.2g} at most"
+    return f"{told}; {change}, the equal error rate by {100 * (found['scores_eer'] - found['scores_eer_truth']):.2g} %"

@@ -87,9 +87,13 @@ def _figures(before: Report, now: Report) -> Iterator[str]:
         if run.against not in old:
             continue
         other = old[run.against]
-        sides = (("encoder", run.encoder, other.encoder), ("logits", run.logits.get("raw"), other.logits.get("raw")))
+        sides = (
+            ("encoder", run.encoder, other.encoder),
+            ("logits", run.logits.get("raw"), other.logits.get("raw")),
+            ("vectors", run.vectors, other.vectors),
+        )
         for name, mine, theirs in sides:
-            new, last = ((found or {}).get("relative_rms") for found in (mine, theirs))
+            new, last = ((found or {}).get("relative_rms", (found or {}).get("relative")) for found in (mine, theirs))
             if new is not None and last is not None and new > GROWN * last:
                 yield f"{name} against {run.against}, relative error {new:.2g} against {last:.2g}"
 

@@ -12,6 +12,7 @@ from literatim.verify.figures import distributions, errors
 from literatim.verify.types import EndToEnd, TokenFigures
 
 TRANSFORMERS = "transformers"  # the independent implementation, as `EndToEnd.against` has it
+FLOAT64 = "fp64"  # the reference
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,16 @@ from typing import Any
 import torch
 
 from literatim.models.medasr_config import is_medasr
+from literatim.models.speaker_config import is_speaker
 from literatim.verify.medasr import MedasrSubject
 from literatim.verify.subject import WhisperSubject
+from literatim.verify.voices import VoiceSubject
 
-Subject = WhisperSubject | MedasrSubject
+Speaks = WhisperSubject | MedasrSubject
+Subject = Speaks | VoiceSubject
 
 
 def load_subject(folder: Path, dtype: torch.dtype, device: torch.device, **options: Any) -> Subject:
     """The model of a folder in a dtype on a device; options as for `WhisperSubject`."""
-    return (MedasrSubject if is_medasr(folder) else WhisperSubject)(folder, dtype, device, **options)
+    kind = MedasrSubject if is_medasr(folder) else VoiceSubject if is_speaker(folder) else WhisperSubject
+    return kind(folder, dtype, device, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class Golden:
     `Entry.key`, `through` in sampled rows (`sample`). The floors are the CPU's own errors in the dtype by the name of
     the floor: `plain`, and for float32 `conv` and `all`, in which convolutions or all products have factors of ten
     bits, as in TF32 and HF32. `own_floor` has a second one, `all`, for products alone. `outputs` has what leaves the
-    encoder, in sampled rows, and the logits: `truth/KEY` and `FLOOR/KEY`.
+    encoder, in sampled rows, and the logits: `truth/KEY` and `FLOOR/KEY`; of a network for voices the vectors of all
+    clips, of which those in `heard`, shortened, are watched.
     """
 
     about: dict[str, Any]
@@ -92,7 +93,15 @@ class Golden:
     def positions(self) -> Positions:
         """Which of the encoder's positions are kept of each result."""
         span = self.about.get("span") or self.clips[0].features.shape[1] // 2
-        return Positions(span, PROMPT_BLOCK, self.about.get("positions"))
+        return Positions(span, self.about.get("block", PROMPT_BLOCK), self.about.get("positions"))
+
+    @property
+    def heard(self) -> list[Clip]:
+        """The clips whose operations are watched: all, or the first of them, of so many frames as `about` says."""
+        if "watched" not in self.about:
+            return self.clips
+        chosen = zip(self.clips, self.about["watched"], strict=False)
+        return [replace(clip, features=clip.features[:, :frames].contiguous()) for clip, frames in chosen]
 
     @property
     def rows(self) -> int:
@@ -208,11 +217,11 @@ def _index(folder: Path) -> dict[str, Any]:
 
 
 def _clip_dict(clip: Clip) -> dict[str, Any]:
-    return {"name": clip.name, "prompt": clip.prompt, "most": clip.most, "words": clip.words}
+    return {"name": clip.name, "prompt": clip.prompt, "most": clip.most, "words": clip.words, "speaker": clip.speaker}
 
 
 def _clip(found: dict[str, Any], features: Tensor) -> Clip:
-    return Clip(found["name"], features, tuple(found["prompt"]), found["most"], found["words"])
+    return Clip(found["name"], features, tuple(found["prompt"]), found["most"], found["words"], found.get("speaker"))
 
 
 def _entry(found: list[Any]) -> Entry:

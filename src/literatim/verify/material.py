@@ -18,7 +18,9 @@ from literatim.errors import OptionError
 from literatim.models.config import WhisperConfig
 from literatim.models.folder import read_folder
 from literatim.models.medasr_config import MODEL_TYPE, MedasrConfig
+from literatim.models.speaker_config import SpeakerConfig, is_speaker_type
 from literatim.text.tokenizer import WhisperTokenizer
+from literatim.verify import voices
 from literatim.verify.medasr import features
 from literatim.verify.subject import Clip
 
@@ -34,6 +36,8 @@ def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = Non
     there are no clips.
     """
     found = read_folder(folder)
+    if is_speaker_type(found.model_type):
+        return voices.material(SpeakerConfig.from_dict(found.config).n_mels, audio, batch)
     if found.model_type == MODEL_TYPE:
         return _dictations(MedasrConfig.from_dict(found.config), audio, batch)
     config = WhisperConfig.from_dict(found.config)

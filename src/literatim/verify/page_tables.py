@@ -33,6 +33,21 @@ _PROBABILITY = {
     "top-5 tokens in common": "top5",
     "largest shift of all logits alike": "shift",
 }
+_VECTORS = {
+    "vectors": "samples",
+    "vectors not finite": "not_finite",
+    "relative error, mean": "relative",
+    "relative error, largest": "relative_max",
+    "cosine, mean": "cosine",
+    "cosine, least": "cosine_min",
+    "largest absolute error, mean": "max_abs",
+    "largest absolute error, largest": "max_abs_max",
+    "pairs": "scores_pairs",
+    "change of a pair's score, mean": "scores_mean_change",
+    "change of a pair's score, largest": "scores_max_change",
+    "equal error rate": "scores_eer",
+    "equal error rate of the reference": "scores_eer_truth",
+}
 _FLOOR = "the same dtype there, with the rounding that is granted to the device"
 _NOTE = (
     "Relative errors of all values are as published reports have them: values near zero blow them up, hence those of "
@@ -40,12 +55,16 @@ _NOTE = (
 )
 _SHARES = {"probability_max_abs", "greedy", "top5", "max_relative", "mean_relative"}
 _SHARES |= {"max_relative_bounded", "mean_relative_bounded"}
+_SHARES |= {"relative", "relative_max", "scores_eer", "scores_eer_truth"}
 
 
 def figures(runs: Sequence[EndToEnd]) -> Iterator[str]:
     """For each reference the device's figures, and those of the CPU in the same dtype beside them."""
     for run in runs:
         yield f"<h2>The whole way, against {escape(run.against)}</h2>"
+        if run.vectors:
+            yield from _vectors(run)
+            continue
         noise = run.floor.get("logits", {})
         sides = {
             "encoder": (run.encoder, run.floor.get("encoder", {})),
@@ -58,6 +77,14 @@ def figures(runs: Sequence[EndToEnd]) -> Iterator[str]:
         yield from table(("", "device", "CPU"), _rows(run), texts=1)
         floor = "transformers in the same dtype" if run.against == TRANSFORMERS else _FLOOR
         yield f'<p class="note">{run.positions} positions; CPU: {floor}. {_NOTE}</p>'
+
+
+def _vectors(run: EndToEnd) -> Iterator[str]:
+    floor = run.floor.get("vectors", {})
+    shown = [(name, key) for name, key in _VECTORS.items() if key in run.vectors]
+    rows = (row((name, _figure(key, run.vectors[key]), _figure(key, floor.get(key))), 1) for name, key in shown)
+    yield from table(("", "device", "CPU"), rows, texts=1)
+    yield '<p class="note">CPU: the same dtype there. Relative error: |difference| / |vector|.</p>'
 
 
 def table(columns: Sequence[str], rows: Iterable[str], texts: int) -> Iterator[str]:
@@ -105,7 +132,7 @@ def _figure(key: str, value: Any) -> str:
         return "–"
     if isinstance(value, int):
         return str(value)
-    if key.endswith("cosine"):
+    if key.startswith("cosine") or key.endswith("cosine"):
         return "1" if value >= 1 else f"1 − {1 - value:.1e}" if value > 0.999 else f"{value:.5f}"
     if key in _SHARES:
         return f"{100 * value:.4g} %" if value >= 1e-4 or value == 0 else f"{100 * value:.1e} %"

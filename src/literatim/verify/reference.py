@@ -64,6 +64,7 @@ def main(folder: Path, work: Path) -> None:
     from literatim.verify.golden import FLOORS, Golden
     from literatim.verify.passes import Chain, Floor, Truth
     from literatim.verify.subject import CPU
+    from literatim.verify.voices import FLOOR, TRUTH, VoiceSubject
 
     golden = Golden.load(work)
     dtype = getattr(torch, golden.about["dtype"])
@@ -74,13 +75,17 @@ def main(folder: Path, work: Path) -> None:
 
     truth = Truth(golden, keep)
     subject = load_subject(folder, dtype, CPU, wide=True)
-    golden.said = subject.watch(truth, golden.clips, truth.at)
+    golden.said = subject.watch(truth, golden.heard, truth.at)
+    if isinstance(subject, VoiceSubject):
+        golden.outputs[TRUTH] = subject.vectors(golden.clips)
     del subject
     subject = load_subject(folder, dtype, CPU)
     floors = FLOORS if dtype == torch.float32 else FLOORS[:1]
     for name in floors:
-        subject.watch(Floor(golden, keep, name), golden.clips)
-    subject.watch(Chain(golden, keep), golden.clips, steps=golden.about["steps"])
+        subject.watch(Floor(golden, keep, name), golden.heard)
+    if isinstance(subject, VoiceSubject):
+        golden.outputs[FLOOR] = subject.vectors(golden.clips)
+    subject.watch(Chain(golden, keep), golden.heard, steps=golden.about["steps"])
     golden.about |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
     golden.save(work)
 

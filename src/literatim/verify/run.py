@@ -19,22 +19,25 @@ from literatim.declare import build
 from literatim.errors import ModelFormatError, OptionError
 from literatim.models.folder import read_folder
 from literatim.models.medasr_config import MedasrConfig, is_medasr
+from literatim.models.speaker_config import is_speaker
 from literatim.options import HubOptions, VerifyOptions
 from literatim.pipeline.listener import WIDTH
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
-from literatim.verify import independent, material, reference, verdict
+from literatim.verify import independent, material, reference, verdict, voices
 from literatim.verify.checks import Chosen, Own, Through
 from literatim.verify.drafted import drafted
-from literatim.verify.end_to_end import Measured, end_to_end
-from literatim.verify.family import Subject, load_subject
+from literatim.verify.end_to_end import FLOAT64, Measured, end_to_end
+from literatim.verify.family import Speaks, Subject, load_subject
 from literatim.verify.golden import FLOORS, Choice, Golden
 from literatim.verify.independent_medasr import replay as replay_medasr
+from literatim.verify.medasr import MedasrSubject
 from literatim.verify.sites import ENCODED
 from literatim.verify.subject import CPU, WhisperSubject
 from literatim.verify.tokens import Judge, compare
 from literatim.verify.types import FAIL, Call, Drafted, EndToEnd, Report, TokenFigures
 from literatim.verify.verdict import Expectation
+from literatim.verify.voices import VoiceSubject
 from literatim.verify.zoom import zoom
 
 _PACKAGES = ("torch", "numpy", "safetensors", "transformers")
@@ -81,8 +84,6 @@ def verify(model: str | Path | None = None, *, audio: Sequence[Any] = (), **opti
     if how.strict_device:
         devices.forbid_fallbacks()
     device = devices.pick(how.device)
-    if _independent(how, device):
-        independent.required()
     prepared = prepare(model, device, how, audio, where)
     if how.save_golden is not None:
         prepared.golden.save(Path(how.save_golden))
@@ -143,7 +144,13 @@ def prepare(
     """The reference for a device: made by a child process now, or read from the folder that `how.golden` names."""
     name, folder, dtype = _subject(model, device, how, where or HubOptions())
     if is_medasr(folder):
-        _refuse_for_medasr(how)
+        _refuse(how, "MedASR says all tokens of a clip at once, without a draft")
+    if is_speaker(folder):
+        _refuse(how, "a network for voices says no tokens")
+        if how.against == "transformers":
+            raise OptionError("transformers has no network for voices to compare with; leave against out")
+    elif _independent(how, device):
+        independent.required()
     assistant = _assistant(how.assistant, name, where or HubOptions())
     if how.golden is not None:
         golden = Golden.load(Path(how.golden))
@@ -158,6 +165,8 @@ def prepare(
     }
     if is_medasr(folder):
         about["span"] = MedasrConfig.from_dict(read_folder(folder).config).steps(lasr.frames(WIDTH))
+    if is_speaker(folder):
+        about |= voices.about(how.batch)
     job = Golden(about, clips)
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         golden = reference.make(folder, job, Path(work))
@@ -166,11 +175,11 @@ def prepare(
     )
 
 
-def _refuse_for_medasr(how: VerifyOptions) -> None:
-    """OptionError for what has no meaning where all tokens are said at once."""
+def _refuse(how: VerifyOptions, why: str) -> None:
+    """OptionError for what has no meaning where tokens are not said one by one."""
     for name in ("assistant", "max_new_tokens", "steps"):
         if getattr(how, name) is not None:
-            raise OptionError(f"MedASR says all tokens of a clip at once, without a draft; leave {name} out")
+            raise OptionError(f"{why}; leave {name} out")
 
 
 def _assistant(asked: str | None, name: str, where: HubOptions) -> tuple[str, Path] | None:
@@ -190,14 +199,17 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         flags = devices.precision_flags(device)
         expectation = Expectation.of(dtype, flags, how.expect)
         through, own = Through(golden, expectation.floor), Own(golden, expectation.floor)
-        subject.watch(through, golden.clips)
-        subject.watch(own, golden.clips, steps=golden.about["steps"])
-        tokens = _tokens(subject, golden, through.chosen, expectation.floor)
+        subject.watch(through, golden.heard)
+        subject.watch(own, golden.heard, steps=golden.about["steps"])
+        if isinstance(subject, VoiceSubject):
+            whole = [_voices(subject, golden)]
+        else:
+            tokens = _tokens(subject, golden, through.chosen, expectation.floor)
+            whole = [_whole(golden, through, expectation.floor, tokens)]
         beside = _drafted(prepared, device, expectation.floor)
         environment = fingerprint(str(device), [dtype], _PACKAGES, prepared.folder)
-    whole = [_whole(golden, through, expectation.floor, tokens)]
     apart = None
-    if _independent(how, device):
+    if _independent(how, device) and not isinstance(subject, VoiceSubject):
         other, apart = _independently(prepared)
         whole.append(other)
     places = verdict.modules(own.calls, through.calls, expectation)
@@ -235,7 +247,13 @@ def _belongs(golden: Golden, folder: Path, dtype: str, place: Path) -> None:
         raise ModelFormatError(f"{place} was made from another model than {folder.name}; name the one it was made from")
 
 
-def _tokens(subject: Subject, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:
+def _voices(subject: VoiceSubject, golden: Golden) -> EndToEnd:
+    """Vectors of many windows against the reference."""
+    got, speakers = subject.vectors(golden.clips), [clip.speaker for clip in golden.clips]
+    return voices.end_to_end(got, golden.outputs[voices.FLOOR], golden.outputs[voices.TRUTH], speakers)
+
+
+def _tokens(subject: Speaks, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:
     """What the device would have said: the reference's tokens where every choice is the same, else a run of its own."""
     same = all(bool((item.tokens == item.choice.tokens).all()) for item in chosen)
     said = golden.said if same else subject.work(golden.clips)
@@ -280,7 +298,7 @@ def _whole(golden: Golden, through: Through, floor: str, tokens: tuple[TokenFigu
     encoder = [entry.key for entry in golden.entries if entry.site == ENCODED]
     logits = [key for key in through.outputs if key not in encoder]
     return end_to_end(
-        "fp64", _measured(golden, through, floor, encoder), _measured(golden, through, floor, logits), tokens
+        FLOAT64, _measured(golden, through, floor, encoder), _measured(golden, through, floor, logits), tokens
     )
 
 
@@ -295,6 +313,7 @@ def _measured(golden: Golden, through: Through, floor: str, keys: Sequence[str])
 def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | None]:
     """The CPU's own way, as transcription takes it, beside transformers; and where they first part."""
     subject = prepared.own_way()
+    assert not isinstance(subject, VoiceSubject)  # `check` has not asked
     clips = prepared.golden.clips
     dtype = str(prepared.dtype).removeprefix("torch.")
     answer = independent.ask(prepared.folder, clips, subject.timestamps, subject.config.vocab_size, dtype)
@@ -305,7 +324,7 @@ def _independently(prepared: Prepared) -> tuple[EndToEnd, independent.Place | No
         modules = independent.replay(plain.model, clips, answer)
         found = independent.replay(subject.model, clips, answer, subject.engine.steps)
     else:
-        assert not isinstance(plain, WhisperSubject)
+        assert isinstance(plain, MedasrSubject)
         modules, found = (replay_medasr(model, clips) for model in (plain.model, subject.model))
     parts = [independent.first_apart(independent.compare(places, answer)) for places in (modules, found)]
     apart = next((place for place in parts if place is not None), None)

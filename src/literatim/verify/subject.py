@@ -40,7 +40,7 @@ def nobody(_stage: str, _clips: tuple[int, ...]) -> None:
 class Clip:
     """One window of sound: `features` (M, T) float32, the prompt to decode it with, and its words where known.
 
-    `most` bounds the new tokens, None is the model's own bound.
+    `most` bounds the new tokens, None is the model's own bound; `speaker` is who speaks, where that matters.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Clip:
     prompt: tuple[int, ...]
     most: int | None = None
     words: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ class EndToEnd:
 
     `encoder` and `logits` hold the published figures by name, as `figures` computes them: raw, of probabilities, and
     with each position's mean removed (a shift of all logits changes no probability). `floor` holds the same of the CPU
-    in the same dtype. `positions` are those at which logits were compared.
+    in the same dtype. `positions` are those at which logits were compared. A network for voices has `vectors` alone,
+    and under that name in `floor`: the figures of `speakers`, those of pairs beginning with `scores_`.
     """
 
     against: str
@@ -133,6 +134,7 @@ class EndToEnd:
     floor: Mapping[str, Any]
     positions: int
     tokens: tuple[TokenFigures, ...]
+    vectors: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def greedy_match(self) -> float:

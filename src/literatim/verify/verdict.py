@@ -240,11 +240,16 @@ def _parted(item: EndToEnd | Drafted, token: TokenFigures) -> str:
 
 def _not_finite(item: EndToEnd) -> list[str]:
     """Figures leave out what is no number, so that it has to be said."""
-    counts = {"the encoder": item.encoder.get("not_finite", 0), "the logits": item.logits["raw"]["not_finite"]}
+    counts = {
+        "the encoder": item.encoder.get("not_finite", 0),
+        "the logits": item.logits.get("raw", {}).get("not_finite", 0),
+        "the vectors": item.vectors.get("not_finite", 0),
+    }
     return [f"{name} against {item.against}: {count} values are not finite" for name, count in counts.items() if count]
 
 
 def _one_percent(item: EndToEnd) -> tuple[str, ...]:
     same = all(token.first_difference is None for token in item.tokens) if item.tokens else None
     probability = item.logits.get("probability_max_abs")
-    return grades.one_percent(probability, None, same)
+    embedding = math.inf if item.vectors.get("not_finite") else item.vectors.get("relative_max")
+    return grades.one_percent(probability, embedding, same)

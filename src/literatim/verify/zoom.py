@@ -25,7 +25,7 @@ from literatim.verify.watch import Seen, mapped, tensors
 def zoom(subject: Subject, golden: Golden, floor: str, index: int) -> tuple[Call, ...]:
     """The operations inside the call with this index, in the run with the reference's inputs."""
     inside = _Inside(golden, floor, index)
-    subject.watch(inside, golden.clips, steps=golden.about["steps"])
+    subject.watch(inside, golden.heard, steps=golden.about["steps"])
     return tuple(inside.found)
 
 
