@@ -28,8 +28,8 @@ from literatim.errors import (
     SpeakerBookError,
 )
 from literatim.options import AudioOptions, HubOptions, LiveOptions, LoadOptions, TranscribeOptions, VerifyOptions
-from literatim.speaker_options import SpeakerLoadOptions
-from literatim.types import Comparison, Embedding, LiveUpdate, Segment, Speculation, Transcript, Word
+from literatim.speaker_options import DiarizeOptions, SpeakerLoadOptions
+from literatim.types import Comparison, Diarization, Embedding, LiveUpdate, Segment, Speculation, Transcript, Turn, Word
 
 if TYPE_CHECKING:
     from literatim.api import Outcome, Recognizer, load
@@ -64,6 +64,8 @@ __all__ = [
     "DependencyError",
     "DeviceError",
     "DeviceWarning",
+    "Diarization",
+    "DiarizeOptions",
     "Embedding",
     "Fleet",
     "HubOptions",
@@ -86,6 +88,7 @@ __all__ = [
     "Speculation",
     "TranscribeOptions",
     "Transcript",
+    "Turn",
     "VerifyOptions",
     "Word",
     "__version__",

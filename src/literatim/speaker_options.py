@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from literatim.declare import as_in, option
+from literatim.errors import OptionError
 from literatim.options import LoadOptions
 
+CLUSTERINGS = ("agglomerative", "spectral")
 FRONT_ENDS = ("kaldi", "librosa")
 
 
@@ -30,3 +32,47 @@ class SpeakerLoadOptions:
         minimum=-1,
         maximum=1,
     )
+
+
+@dataclass(frozen=True)
+class DiarizeOptions:
+    """Who speaks when: how speech is put down to speakers."""
+
+    num_speakers: int | None = option(None, "how many people speak, where that is known", minimum=1, maximum=100)
+    min_speakers: int | None = option(None, "at least so many people speak (default: 1)", minimum=1, maximum=100)
+    max_speakers: int | None = option(None, "at most so many people speak (default: 20)", minimum=1, maximum=100)
+    clustering: str = option(
+        "agglomerative",
+        "agglomerative: by average linkage, the number of speakers by speaker_similarity; spectral: by the graph of "
+        "nearest neighbours, the number by its eigen-gap (extra diarize)",
+        choices=CLUSTERINGS,
+    )
+    speaker_similarity: float | None = option(
+        None,
+        "mean cosine of two groups of windows from which they are one speaker: higher makes more speakers (default: "
+        "the speaker model's)",
+        minimum=-1,
+        maximum=1,
+    )
+
+    def __post_init__(self) -> None:
+        """What single values cannot tell."""
+        bounds = {"min_speakers": self.min_speakers, "max_speakers": self.max_speakers}
+        given = [name for name, value in bounds.items() if value is not None]
+        if self.num_speakers is not None and given:
+            raise OptionError(f"num_speakers says how many there are; leave {' and '.join(given)} out")
+        if len(given) == 2 and self.least > self.most:
+            raise OptionError(f"min_speakers is {self.min_speakers} and max_speakers {self.max_speakers}; swap them")
+        for name, value in {**bounds, "num_speakers": self.num_speakers}.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise OptionError(f"{name} must be a whole number, not {value!r}")
+
+    @property
+    def least(self) -> int:
+        """Fewest speakers."""
+        return self.num_speakers or self.min_speakers or 1
+
+    @property
+    def most(self) -> int:
+        """Most speakers: 20 where nothing is said, and more where at least so many are asked for."""
+        return self.num_speakers or self.max_speakers or max(20, self.least)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -146,6 +146,47 @@ class Transcript:
         if self.speculation is not None:
             out["speculation"] = self.speculation.to_dict()
         return {**out, "speakers": list(self.speakers)} if self.speakers else out
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One speaker's speech without a break, in seconds of the recording."""
+
+    start: float
+    end: float
+    speaker: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same names."""
+        return {"start": self.start, "end": self.end, "speaker": self.speaker}
+
+
+@dataclass(frozen=True)
+class Diarization:
+    """Who speaks when: turns in order of time, and the speakers in order of their first word.
+
+    `voices` holds for each of `speakers` the mean of the unit vectors that its speech came to; `duration` is in
+    seconds; `warnings` says what a reader should know.
+    """
+
+    turns: tuple[Turn, ...]
+    speakers: tuple[str, ...]
+    duration: float
+    warnings: tuple[str, ...] = ()
+    voices: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+
+    def seconds(self, speaker: str) -> float:
+        """How long one of them speaks."""
+        return sum(turn.end - turn.start for turn in self.turns if turn.speaker == speaker)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turns, and the seconds of each speaker."""
+        return {
+            "duration": self.duration,
+            "speakers": [{"speaker": name, "seconds": round(self.seconds(name), 3)} for name in self.speakers],
+            "turns": [turn.to_dict() for turn in self.turns],
+            "warnings": list(self.warnings),
+        }
 
 
 @dataclass(frozen=True)

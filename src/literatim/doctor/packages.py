@@ -18,6 +18,7 @@ OLDEST_PYTHON = (3, 10)
 BRINGS = {
     "eval": "word error rates",
     "bench": "peers to measure against, and drawings",
+    "diarize": "spectral clustering of voices, and diarization error rates",
     "modelscope": "models from ModelScope",
     "train": "training of the bundled models",
     "lm": "language models in KenLM's binary form",
