@@ -1,4 +1,4 @@
-"""`literatim convert`: pickled checkpoints to a folder that every command takes."""
+"""`literatim convert`: checkpoints of other kinds to a folder that every command takes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ import click
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="take the tokenizer's files from there; openai's .pt has none",
 )
-def convert(source: Path, target: Path, tokenizer: Path | None) -> None:
-    """Make safetensors of IN, openai/whisper's .pt or a folder with pytorch_model.bin, in the new folder OUT.
+@click.option(
+    "--to",
+    "layout",
+    type=click.Choice(["torch", "mlx"]),
+    help="Of networks for voices: how convolutions lie in OUT [default: torch].",
+)
+def convert(source: Path, target: Path, tokenizer: Path | None, layout: str | None) -> None:
+    """Make safetensors of IN in the new folder OUT.
 
-    The pickle is opened in a process of its own, which builds nothing but tensors.
+    IN is openai/whisper's .pt, a folder with pytorch_model.bin, or a WeSpeaker network: its avg_model.pt, pyannote's
+    pytorch_model.bin, or a folder of MLX's. A pickle is opened in a process of its own, which builds nothing but
+    tensors.
     """
     from literatim.models.convert import convert as convert_checkpoint
     from literatim.text.languages import LANGUAGES
 
-    report = convert_checkpoint(source, target, tokenizer=tokenizer, languages=tuple(LANGUAGES))
+    report = convert_checkpoint(source, target, tokenizer=tokenizer, languages=tuple(LANGUAGES), layout=layout)
     for note in report.notes:
         click.echo(note, err=True)
     click.echo(

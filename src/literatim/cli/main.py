@@ -14,7 +14,7 @@ COMMANDS = {
     "models": ("literatim.cli.models", "List, download and find models."),
     "convert": (
         "literatim.cli.convert",
-        "Turn openai's .pt or a pytorch_model.bin into a safetensors folder.",
+        "Turn a checkpoint of another kind into a safetensors folder.",
     ),
     "bench": ("literatim.cli.bench", "Measure speed and word error rate."),
     "draft": ("literatim.cli.draft", "Make and measure drafts for speculative decoding."),

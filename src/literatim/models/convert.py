@@ -1,4 +1,4 @@
-"""Pickled checkpoints to a folder that every command takes."""
+"""Pickled checkpoints, and those of networks for voices in any layout, to a folder that every command takes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from literatim.errors import ModelFormatError, ModelNotFound, OptionError
-from literatim.models import openai
+from literatim.models import convert_speaker, openai
 from literatim.models.checkpoint import check_tensors
 from literatim.models.config import WhisperConfig
-from literatim.models.folder import read_folder, read_json
+from literatim.models.folder import WEIGHTS, read_folder, read_json
 from literatim.models.tensors import TensorFiles
 
 TOKENIZER_FILES = (
@@ -31,6 +31,7 @@ TOKENIZER_FILES = (
 )
 _SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json")
 _PICKLE, _PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+_AVERAGE = "avg_model.pt"  # WeSpeaker's
 _CHILD = "from literatim.models.unpickle import main; main()"
 
 
@@ -38,7 +39,7 @@ _CHILD = "from literatim.models.unpickle import main; main()"
 class ConvertReport:
     """What was written to `target`, and the `notes` a user should read.
 
-    `kind` is `openai` or `transformers`; `files` are the names in `target`; `tensors` and `parameters` count
+    `kind` is `openai`, `transformers` or `speaker`; `files` are the names in `target`; `tensors` and `parameters` count
     what its model.safetensors holds.
     """
 
@@ -51,14 +52,20 @@ class ConvertReport:
 
 
 def convert(
-    source: Path, target: Path, *, tokenizer: Path | None = None, languages: Sequence[str] = ()
+    source: Path,
+    target: Path,
+    *,
+    tokenizer: Path | None = None,
+    languages: Sequence[str] = (),
+    layout: str | None = None,
 ) -> ConvertReport:
     """Make a folder of transformers' kind, with safetensors, at `target`; the weights keep their dtype.
 
     `source` is a `.pt` file of openai/whisper, a `pytorch_model.bin`, or a folder that holds one or its shards;
     `tokenizer` is a folder to take the tokenizer's files from when they do not lie beside `source`; `languages`
-    are Whisper's codes in the order of their tokens. The pickle is opened in another process. Nothing is left
-    at `target` when it fails.
+    are Whisper's codes in the order of their tokens. Of networks for voices it is any of the formats that
+    `speaker_formats` knows, pickled or safetensors, and `layout` is `torch` (None as well) or `mlx`. A pickle is opened
+    in another process. Nothing is left at `target` when it fails.
 
     Raises ModelNotFound, ModelFormatError, and OptionError where `target` is there already.
     """
@@ -66,12 +73,19 @@ def convert(
         raise ModelNotFound(f"there is no {source}; give a .pt file, a pytorch_model.bin or the folder it is in")
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise OptionError(f"{target} is there already; name a folder that does not exist yet")
-    files = _pickles(source)
+    plain = convert_speaker.safetensors_of(source)
+    files = [plain] if plain else _pickles(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        _unpickle(source, files, made)
-        report = _describe(source, made, target, tokenizer, languages)
+        told = _laid_open(source, files, made)
+        beside = source if source.is_dir() else source.parent
+        if told["kind"] == "speaker":
+            report = _speaker(beside, made, target, tokenizer, layout or "torch")
+        elif layout is not None:
+            raise OptionError(f"{source} is no network for voices; layouts are for those, leave --to out")
+        else:
+            report = _describe(told, beside, made, target, tokenizer, languages)
         made.chmod(0o755)  # mkdtemp lets only the owner in
         if target.exists():
             target.rmdir()
@@ -85,11 +99,14 @@ def _pickles(source: Path) -> list[Path]:
     """The pickled files of `source`."""
     if source.is_file():
         return [source]
-    if (source / _PICKLE).is_file():
-        return [source / _PICKLE]
+    for name in (_PICKLE, _AVERAGE):
+        if (source / name).is_file():
+            return [source / name]
     weight_map = read_json(source / _PICKLE_INDEX).get("weight_map")
     if not isinstance(weight_map, dict):
-        raise ModelFormatError(f"{source} holds no {_PICKLE} nor an index of its parts: nothing to convert")
+        raise ModelFormatError(
+            f"{source} holds no {_PICKLE}, no index of its parts and no {_AVERAGE}: nothing to convert"
+        )
     names = sorted({str(name) for name in weight_map.values()})
     bad = [name for name in names if Path(name).name != name or not (source / name).is_file()]
     if bad or not names:
@@ -97,6 +114,17 @@ def _pickles(source: Path) -> list[Path]:
             f"{source / _PICKLE_INDEX} names files that are not there: {', '.join(bad[:5])}; download them"
         )
     return [source / name for name in names]
+
+
+def _laid_open(source: Path, files: Sequence[Path], made: Path) -> dict[str, Any]:
+    """Safetensors of the files in `made`, and what is known of them: the kind, and what openai's tell of the shape."""
+    if files[0].suffix == ".safetensors":
+        shutil.copyfile(files[0], made / WEIGHTS)
+        return {"kind": "speaker"}
+    _unpickle(source, files, made)
+    told = read_json(made / "source.json")
+    (made / "source.json").unlink()
+    return told
 
 
 def _unpickle(source: Path, files: Sequence[Path], made: Path) -> None:
@@ -110,13 +138,18 @@ def _unpickle(source: Path, files: Sequence[Path], made: Path) -> None:
         raise ModelFormatError(f"{source} cannot be converted: {reason}. Download it again, from a source you trust")
 
 
+def _speaker(beside: Path, made: Path, target: Path, tokenizer: Path | None, layout: str) -> ConvertReport:
+    if tokenizer is not None:
+        raise OptionError("a network for voices has no tokenizer; leave --tokenizer out")
+    tensors, parameters = convert_speaker.rewrite(made, beside, layout)
+    files = tuple(sorted(path.name for path in made.iterdir()))
+    return ConvertReport(target, "speaker", files, tensors, parameters, ())
+
+
 def _describe(
-    source: Path, made: Path, target: Path, tokenizer: Path | None, languages: Sequence[str]
+    told: dict[str, Any], beside: Path, made: Path, target: Path, tokenizer: Path | None, languages: Sequence[str]
 ) -> ConvertReport:
     """Write the files beside the weights, and see that what came out can be loaded."""
-    told = read_json(made / "source.json")
-    (made / "source.json").unlink()
-    beside = source if source.is_dir() else source.parent
     if told["kind"] == "openai":
         _write_settings(told, made, languages)
     else:

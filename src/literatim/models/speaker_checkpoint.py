@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def load_speaker_net(folder: Path, dtype: torch.dtype, device: torch.device) -> 
     Raises ModelNotFound and ModelFormatError, which name the file or the tensors and say what to do.
     """
     found = read_speaker(folder)
-    read = read_tensors(found)
+    read = read_files(found.weights, SpeakerConfig.from_dict(found.config))
     with torch.device("meta"):
         model = SpeakerNet(read.config)
     for name, tensor in read.tensors.items():
@@ -48,11 +48,11 @@ def read_speaker(folder: Path) -> CheckpointFolder:
     return found
 
 
-def read_tensors(found: CheckpointFolder) -> SpeakerTensors:
-    """All tensors of a folder in the one format, held against its config.json."""
-    with TensorFiles(found.weights, unread=TRAINING) as files:
+def read_files(paths: Sequence[Path], config: SpeakerConfig | None) -> SpeakerTensors:
+    """All tensors of safetensors files in the one format, held against a configuration."""
+    with TensorFiles(paths, unread=TRAINING) as files:
         tensors = {name: torch.cat([piece.clone() for _, piece in files.pieces(name)]) for name in files.entries}
-    return standard(tensors, SpeakerConfig.from_dict(found.config))
+    return standard(tensors, config)
 
 
 def save_speaker(

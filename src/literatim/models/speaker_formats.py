@@ -8,7 +8,7 @@ each name where several devices trained it), pyannote's (`resnet.` before each),
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +34,12 @@ class SpeakerTensors:
     config: SpeakerConfig
     tensors: dict[str, Tensor]
     layout: str
+
+
+def is_speaker_like(names: Iterable[str]) -> bool:
+    """Whether these could be the names of such a network's tensors: the first convolution, and the last product."""
+    ours = {_PREFIXES.sub("", name) for name in names}
+    return "conv1.weight" in ours and not ours.isdisjoint({"embedding.weight", "seg_1.weight", "layer1.0.conv1.weight"})
 
 
 def standard(given: Mapping[str, Tensor], config: SpeakerConfig | None = None) -> SpeakerTensors:

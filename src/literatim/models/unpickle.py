@@ -22,9 +22,14 @@ from torch import Tensor
 
 from literatim.errors import ModelFormatError
 from literatim.models.openai import rename
+from literatim.models.speaker_formats import is_speaker_like
 
 # What is in a file and not a weight: openai's buffers, and a matrix that is the embedding over again when shared.
 _BUFFERS = ("decoder.mask", "alignment_heads")
+# What Lightning keeps beside the weights, in files of pyannote's: of these classes nothing is built but a husk.
+_BESIDE = re.compile(
+    r"(pyannote|pytorch_lightning|lightning|lightning_fabric|omegaconf|numpy|typing|_codecs|torch\.torch_version)\."
+)
 _EMBEDDING, _OUTPUT = "model.decoder.embed_tokens.weight", "proj_out.weight"
 
 
@@ -44,6 +49,9 @@ def extract(files: Sequence[Path], target: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for file in files:
         content = _load(file)
+        inside = content.get("state_dict")  # of Lightning's files
+        if isinstance(inside, Mapping) and is_speaker_like(inside):
+            content = inside
         if isinstance(content.get("dims"), Mapping) and isinstance(content.get("model_state_dict"), Mapping):
             source = {"kind": "openai", "dims": dict(content["dims"])}
             state = content["model_state_dict"]
@@ -51,6 +59,8 @@ def extract(files: Sequence[Path], target: Path) -> None:
         else:
             tensors |= content
     tensors = _plain(tensors)
+    if is_speaker_like(tensors):
+        source = {"kind": "speaker"}
     if source["kind"] == "openai":
         source["ffn"] = [_ffn(tensors, side) for side in ("encoder", "decoder")]
     save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
@@ -61,7 +71,8 @@ def _load(file: Path) -> Mapping[str, Any]:
     # files from before torch 1.6 are no zip archives and cannot be mapped
     mapped = zipfile.is_zipfile(file)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_husks(file) if mapped else []):
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         # torch's own message tells how to load the file regardless
         asked = re.search(r"GLOBAL (\S+)", str(error))
@@ -71,6 +82,25 @@ def _load(file: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ModelFormatError(f"it holds a {type(content).__name__}, not the weights of a model")
     return content
+
+
+class _Husk:
+    """Stands in for a class that is not imported, and takes whatever its objects are made of."""
+
+    def __new__(cls, *_arguments: Any, **_more: Any) -> _Husk:
+        return object.__new__(cls)
+
+    def __init__(self, *_arguments: Any, **_more: Any) -> None:
+        pass
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+
+def _husks(file: Path) -> list[Any]:
+    """A husk for each class that the file asks for and no weights need, of those that are known to lie beside some."""
+    asked = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    return [(type("_Husk", (_Husk,), {}), name) for name in asked if _BESIDE.match(name)]
 
 
 def _plain(tensors: Mapping[Any, Any]) -> dict[str, Tensor]:
