@@ -233,6 +233,8 @@ def test_places_where_no_book_can_be(tmp_path: Path) -> None:
     nowhere = literatim.SpeakerBook(tmp_path / "none.db", MODEL)
     with pytest.raises(SpeakerBookError, match="no book of voices here"):
         nowhere.identify(voice(0)[0], 0.5)
+    with pytest.raises(SpeakerBookError, match="no book of voices here"):
+        nowhere.remove("Anna")
     assert not nowhere.path.exists()
     with pytest.raises(SpeakerBookError, match="cannot be written"):
         literatim.SpeakerBook(tmp_path, MODEL).enroll("Anna", voice(0))

@@ -16,6 +16,8 @@ COMMANDS = {
         "literatim.cli.convert",
         "Turn a checkpoint of another kind into a safetensors folder.",
     ),
+    "speakers": ("literatim.cli.speakers", "Keep named voices, and find them again."),
+    "eer": ("literatim.cli.eer", "Error rates of a network for voices on pairs of recordings."),
     "bench": ("literatim.cli.bench", "Measure speed and word error rate."),
     "draft": ("literatim.cli.draft", "Make and measure drafts for speculative decoding."),
     "verify": ("literatim.cli.verify", "Prove a device right, or show what is wrong with it."),

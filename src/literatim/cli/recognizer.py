@@ -1,4 +1,4 @@
-"""A recognizer for a command: loaded, and what a user should know of its device told on standard error."""
+"""A model for a command: loaded, and what a user should know of its device told on standard error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from literatim.api import Recognizer
+    from literatim.voices import SpeakerModel
 
 
 def load(model: str | None, how: dict[str, Any]) -> Recognizer:
@@ -26,6 +27,17 @@ def load(model: str | None, how: dict[str, Any]) -> Recognizer:
     if recognizer.assistant is not None:
         click.echo(f"assistant: {recognizer.assistant} ({recognizer.assistant_remark})", err=True)
     return recognizer
+
+
+def load_voices(model: str | None, how: dict[str, Any]) -> SpeakerModel:
+    """The network for voices of these options (`SpeakerLoadOptions` and `HubOptions`), introduced."""
+    from literatim import voices
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", devices.DeviceWarning)
+        found = voices.load_speaker(model, **how)
+    introduce(how["device"], found.device, found.warnings)
+    return found
 
 
 def introduce(asked: str, device: torch.device, remarks: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ voice with the highest score is the answer where the score reaches the threshold
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sqlite3
 import unicodedata
@@ -25,6 +26,7 @@ from literatim.pipeline.speaker_identity import ModelIdentity
 from literatim.pipeline.speaker_store import MENDED, SpeakerStore
 
 LONGEST_NAME = 200  # characters
+VARIABLE = "LITERATIM_SPEAKER_BOOK"
 Vectors = NDArray[np.float32]
 
 
@@ -98,12 +100,12 @@ class SpeakerBook:
         """
         if self._model is None:
             raise OptionError("enrolling compares voices: give SpeakerBook the model that made the vectors")
-        called, found = _name(name), [self._checked(vector) for vector in vectors]
+        called, found = checked_name(name), [self._checked(vector) for vector in vectors]
         if not found:
             raise OptionError(f"{called}: no sample was given; a voice needs at least one")
         told = [*sources, *[""] * len(found)][: len(found)]
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with self._store.writing() as book:
+        with self._store.writing(create=True) as book:
             self._claim(book)
             book.execute("INSERT INTO voices (name) VALUES (?) ON CONFLICT DO NOTHING", (called,))
             (voice,) = book.execute("SELECT id FROM voices WHERE name = ?", (called,)).fetchone()
@@ -143,7 +145,7 @@ class SpeakerBook:
 
     def remove(self, name: str) -> Voice:
         """Delete a voice for good: its vectors are overwritten in the file. Raises SpeakerBookError if it has none."""
-        called = _name(name)
+        called = checked_name(name)
         with self._store.writing() as book:
             self._agree(book)
             gone = _known(book, called)
@@ -153,7 +155,7 @@ class SpeakerBook:
 
     def remove_sample(self, name: str, sample: int) -> Voice:
         """Delete one sample of a voice for good; what is left of the voice. The last one goes with its voice."""
-        called = _name(name)
+        called = checked_name(name)
         with self._store.writing() as book:
             self._agree(book)
             voice = _known(book, called)
@@ -169,7 +171,7 @@ class SpeakerBook:
 
     def export(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """All that is kept of these voices (default: of all), vectors included, to be written as JSON."""
-        called = [_name(name) for name in names]
+        called = [checked_name(name) for name in names]
         with self._store.reading() as book:
             model = self._agree(book)
             voices = [_known(book, name) for name in called] if called else _voices(book)
@@ -241,6 +243,15 @@ class SpeakerBook:
         return found
 
 
+def default_book() -> Path:
+    """The book that is meant when none is named: $LITERATIM_SPEAKER_BOOK, else a file among the user's data."""
+    named = os.environ.get(VARIABLE, "").strip()
+    if named:
+        return Path(named).expanduser()
+    data = os.environ.get("XDG_DATA_HOME", "").strip() or "~/.local/share"
+    return Path(data).expanduser() / "literatim" / "speakers.db"
+
+
 def agreement(vectors: Iterable[Any]) -> list[float]:
     """Of samples said to be of one voice: the cosine of each and the mean of the others; 1 for one alone."""
     units = [_unit(np.asarray(getattr(vector, "vector", vector), np.float32)) for vector in vectors]
@@ -289,7 +300,7 @@ def _known(book: sqlite3.Connection, name: str) -> Voice:
     return voices[name]
 
 
-def _name(name: str) -> str:
+def checked_name(name: str) -> str:
     """As it is kept: composed characters, single spaces. Raises OptionError for what is no name."""
     called = " ".join(unicodedata.normalize("NFC", name).split())
     if not called or len(called) > LONGEST_NAME or not called.isprintable():

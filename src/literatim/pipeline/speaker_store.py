@@ -54,8 +54,7 @@ class SpeakerStore:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A view of the file at one moment. Raises SpeakerBookError."""
-        if not self.exists:
-            raise SpeakerBookError(f"{self.path}: no book of voices here; `literatim speakers enroll` makes one")
+        self._required()
         self._guard()
         with self._errors(), closing(self._connect()) as connection:
             connection.execute("BEGIN")
@@ -63,9 +62,12 @@ class SpeakerStore:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A change that is made as a whole or not at all; others wait for it. Makes the file if there is none."""
-        self._make()
+    def writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """A change that is made as a whole or not at all; others wait for it. `create`: make the file if need be."""
+        if create:
+            self._make()
+        else:
+            self._required()
         self._guard()
         with self._errors(), closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -79,6 +81,10 @@ class SpeakerStore:
         """Write the file anew from what is left in it, so that no page keeps a copy of what was deleted."""
         with self._errors(), closing(self._connect()) as connection:
             connection.execute("VACUUM")
+
+    def _required(self) -> None:
+        if not self.exists:
+            raise SpeakerBookError(f"{self.path}: no book of voices here; `literatim speakers enroll` makes one")
 
     def _make(self) -> None:
         try:
