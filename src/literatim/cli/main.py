@@ -11,6 +11,8 @@ from literatim.errors import LiteratimError
 
 COMMANDS = {
     "transcribe": ("literatim.cli.transcribe", "Speech to text."),
+    "embed": ("literatim.cli.embed", "Vectors of who speaks in recordings."),
+    "compare": ("literatim.cli.compare", "Whether two recordings are of one speaker."),
     "models": ("literatim.cli.models", "List, download and find models."),
     "convert": (
         "literatim.cli.convert",

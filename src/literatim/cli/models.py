@@ -46,10 +46,13 @@ def list_models(as_json: bool, **values: Any) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    click.echo(f"{'NAME':<18}{'MODEL':<34}ON THIS MACHINE")
+    click.echo(f"{'NAME':<18}{'MODEL':<38}ON THIS MACHINE")
     for row in rows:
-        click.echo(f"{row['name']:<18}{row['model'] or 'bundled':<34}{_state(row)}")
-    click.echo(f"Without --model: {hub.default_model()}. Any other model: its id (owner/name), or a folder.")
+        click.echo(f"{row['name']:<18}{row['model'] or 'bundled':<38}{_state(row)}")
+    click.echo(
+        f"Without --model: {hub.default_model()}, for voices {hub.default_speaker_model()}. Any other model: its id "
+        "(owner/name), or a folder."
+    )
 
 
 @models.command()

@@ -19,6 +19,7 @@ from literatim.options import (
     VadOptions,
     VerifyOptions,
 )
+from literatim.speaker_options import SpeakerLoadOptions
 
 TITLES = {
     TranscribeOptions: "Transcribing",
@@ -29,6 +30,7 @@ TITLES = {
     RunOptions: "Many recordings (the command)",
     LoadOptions: "Loading",
     HubOptions: "Finding models",
+    SpeakerLoadOptions: "Loading networks for voices",
     VerifyOptions: "Verifying",
 }
 WORDS = {"NoneType": "nothing", "tuple": "several"}
@@ -40,7 +42,7 @@ def page() -> str:
         "# Options and their defaults",
         "",
         "The same names serve as keyword arguments in Python and as flags of the command line (`--max_new_tokens` or",
-        "`--max-new-tokens`). This page is made from `src/literatim/options.py`.",
+        "`--max-new-tokens`). This page is made from `src/literatim/options.py` and `speaker_options.py`.",
     ]
     return "\n".join([*head, *(line for kind, title in TITLES.items() for line in _table(kind, title))]) + "\n"
 
