@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -76,6 +77,9 @@ class Espeak:
             raise DependencyError("espeak-ng is needed to make speech: apt-get install espeak-ng") from error
         self._rate: int = self._library.espeak_Initialize(SYNCHRONOUS, 500, None, 0)
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        folder = ctypes.c_char_p()
+        self._library.espeak_Info(ctypes.byref(folder))
+        self.data = Path((folder.value or b"").decode())  # espeak-ng's own: languages, voices
         self._pieces: list[bytes] = []
         self._words: list[tuple[int, int]] = []
         self._voice = ""
@@ -94,8 +98,9 @@ class Espeak:
         return 0
 
     def set_voice(self, voice: str) -> None:
-        """Choose a voice such as `en-us+f2`; ValueError when espeak-ng has none of that name."""
-        if voice != self._voice and self._library.espeak_SetVoiceByName(voice.encode()):
+        """Choose a voice such as `en-us+f2`, or an absolute path's file; ValueError when espeak-ng has none such."""
+        choose = self._library.espeak_SetVoiceByFile if voice.startswith("/") else self._library.espeak_SetVoiceByName
+        if voice != self._voice and choose(voice.encode()):
             raise ValueError(f"espeak-ng has no voice {voice}")
         self._voice = voice
 
