@@ -21,6 +21,7 @@ from literatim.models.checkpoint import load_whisper
 from literatim.models.folder import alignment_heads, read_folder
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.train import export, fit, grammar, recordings
+from literatim.train.speaker import recording as recording_of
 from literatim.train.vocabulary import IDS
 
 MIB = 2**20
@@ -107,6 +108,41 @@ class TestRecordings:
         assert all(12 < ratio < 18 for ratio in ratios)
 
 
+class TestDiscussion:
+    PATH = next(path for path in demo.recordings("discussions") if path.stem == "exhibition")
+
+    def test_the_reference_is_of_the_recording(self):
+        heard, said = decode(self.PATH), reference(self.PATH)
+        assert heard.duration == pytest.approx(said["duration"], abs=0.001)
+        assert len(heard.samples) == 1
+        assert self.PATH.stat().st_size < MIB
+        segments = said["segments"]
+        assert said["text"] == " ".join(segment["text"] for segment in segments) == " ".join(recording_of.LINES)
+        assert segments == sorted(segments, key=lambda segment: segment["start"])
+
+    def test_three_voices_kept_out_speak_and_now_and_then_two_at_once(self):
+        segments = reference(self.PATH)["segments"]
+        names = {(segment["speaker"], segment["voice"].partition("+")[2]) for segment in segments}
+        assert len({name for name, _ in names}) == len(names) == 3
+        assert {voice for _, voice in names} == HELD_OUT
+        overlaps = [a["end"] - b["start"] for a, b in pairwise(segments) if b["start"] < a["end"]]
+        assert overlaps == pytest.approx(list(recording_of.PLAN.overlaps.values()), abs=0.002)
+        assert all(a["speaker"] != b["speaker"] for a, b in pairwise(segments) if b["start"] < a["end"])
+        assert all(b["start"] >= a["end"] for a, b in zip(segments, segments[2:], strict=False))
+
+    def test_words_of_the_demo_are_all_it_says(self):
+        known = {word.lower() for word in grammar.load("en").words}
+        assert set(re.findall(r"[a-z']+", " ".join(recording_of.LINES).lower())) <= known
+
+    def test_nothing_is_heard_where_nobody_speaks(self):
+        samples = decode(self.PATH).samples[0]
+        silent = np.ones(len(samples), bool)
+        for segment in reference(self.PATH)["segments"]:
+            silent[round(segment["start"] * 16_000) - 16 : round(segment["end"] * 16_000) + 16] = False
+        assert silent.sum() > 16_000
+        assert not samples[silent].any()
+
+
 class FakeEspeak:
     """Says every word in a tenth of a second."""
 
@@ -126,6 +162,17 @@ class TestMakingThem:
                 inside = samples[round(word.start * 16_000) + 8 : round(word.end * 16_000) - 8]
                 assert (inside > 0.3).all()
         assert np.count_nonzero(samples) == 1600 * sum(len(sentence.words) for sentence in said)
+
+    def test_two_at_once_are_heard_both(self):
+        samples, said = recordings.speak(recording_of.PLAN, FakeEspeak(), seed=1)
+        levels = {"m5": 0.45, "f4": 0.35, "Andy": 0.4}
+        expected = np.zeros(len(samples))
+        for sentence in said:
+            first, last = (round(at * 16_000) for at in (sentence.start, sentence.end))
+            expected[first:last] += levels[sentence.voice.partition("+")[2]]
+        off = np.abs(samples - expected) > 1e-6
+        assert off.sum() <= 2 * 8 * len(said)  # times are rounded to a millisecond, half of which is 8 samples
+        assert samples.max() == pytest.approx(0.85)  # the two loudest
 
     def test_another_seed_gives_other_pauses(self):
         first, second = (recordings.speak(recordings.PLANS[0], FakeEspeak(), seed)[0] for seed in (1, 2))

@@ -43,7 +43,9 @@ class Speaker:
 class Plan:
     """A recording to be: each sentence's speaker by letter, and the sounds between blocks of sentences.
 
-    `breaks` maps a number of sentences to the sound after them and its seconds; None is digital silence.
+    `breaks` maps a number of sentences to the sound after them and its seconds; None is digital silence. `overlaps`
+    maps a number of sentences to the seconds by which the next one begins before they end. `lines` are other sentences
+    than the grammar's; `module` is what makes the recording.
     """
 
     name: str
@@ -53,6 +55,9 @@ class Plan:
     speakers: dict[str, Speaker]
     breaks: dict[int, tuple[Sound | None, float]] = field(default_factory=dict)
     noisy: bool = False
+    overlaps: dict[int, float] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    module: str = "literatim.train.recordings"
 
 
 _ENGLISH = {
@@ -101,22 +106,25 @@ class Said:
 
 
 class Tape:
-    """A recording in the making: samples appended one after the other."""
+    """A recording in the making: samples put one after the other."""
 
     def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
+        self._parts: list[tuple[int, np.ndarray]] = []
         self.length = 0
 
-    def add(self, samples: np.ndarray) -> float:
-        """Append; returns the seconds at which `samples` begin."""
-        start = self.length / RATE
-        self._parts.append(samples.astype(np.float32))
-        self.length += len(samples)
-        return start
+    def add(self, samples: np.ndarray, overlap: float = 0.0) -> float:
+        """Append, `overlap` seconds of it over what is there; returns the seconds at which `samples` begin."""
+        start = self.length - int(overlap * RATE)
+        self._parts.append((start, samples.astype(np.float32)))
+        self.length = max(self.length, start + len(samples))
+        return start / RATE
 
     def samples(self) -> np.ndarray:
         """Everything so far, float32 (S,)."""
-        return np.concatenate(self._parts)
+        mixed = np.zeros(self.length, np.float32)
+        for start, part in self._parts:
+            mixed[start : start + len(part)] += part
+        return mixed
 
 
 def _faded(samples: np.ndarray) -> np.ndarray:
@@ -125,10 +133,10 @@ def _faded(samples: np.ndarray) -> np.ndarray:
     return np.asarray(samples * envelope, np.float32)
 
 
-def _say(espeak: Espeak, text: str, speaker: Speaker, tape: Tape) -> Said:
+def _say(espeak: Espeak, text: str, speaker: Speaker, tape: Tape, overlap: float) -> Said:
     spoken = espeak.say(text, speaker.manner)
     assert spoken is not None
-    start = tape.add(spoken.samples * speaker.level)
+    start = tape.add(spoken.samples * speaker.level, overlap)
     ends = [*spoken.word_starts[1:], len(spoken.samples) / RATE]
     words = tuple(
         Word(word, round(start + first, 3), round(start + last, 3))
@@ -147,12 +155,14 @@ def speak(plan: Plan, espeak: Espeak, seed: int) -> tuple[np.ndarray, list[Said]
     """The recording as float32 samples at 16 kHz, and what is said in it."""
     rng, tape, said = np.random.default_rng(seed), Tape(), list[Said]()
     noise: list[tuple[int, int]] = []  # stretches of speech that get noise under them
-    sentences = grammar.load(plan.language).meeting[plan.first :]
+    sentences = plan.lines or grammar.load(plan.language).meeting[plan.first :]
     began = tape.length
     tape.add(np.zeros(RATE // 2))
     for number, letter in enumerate(plan.turns, 1):
-        said.append(_say(espeak, sentences[number - 1], plan.speakers[letter], tape))
-        tape.add(np.zeros(int(RATE * rng.uniform(*PAUSES))))
+        overlap = plan.overlaps.get(number - 1, 0.0)
+        said.append(_say(espeak, sentences[number - 1], plan.speakers[letter], tape, overlap))
+        if number not in plan.overlaps:
+            tape.add(np.zeros(int(RATE * rng.uniform(*PAUSES))))
         if number in plan.breaks:
             noise.append((began, tape.length))
             sound, seconds = plan.breaks[number]
@@ -189,22 +199,20 @@ def reference(plan: Plan, samples: np.ndarray, said: list[Said], seed: int) -> d
         "segments": [asdict(sentence) for sentence in said],
         "made": (
             "Synthetic speech of espeak-ng voices that the demo Whisper was not trained on; "
-            f"sentences written for this recording. python -m literatim.train.recordings, seed {seed}."
+            f"sentences written for this recording. python -m {plan.module}, seed {seed}."
             + (f" Noise {SNR_DB:g} dB below the speech; silence, hum and noise alone between." * plan.noisy)
         ),
     }
 
 
-def make(folder: Path, seed: int) -> None:
-    """Write every recording and its reference into `folder`."""
+def make(folder: Path, plan: Plan, espeak: Espeak, seed: int) -> None:
+    """Write a recording and its reference into `folder`."""
+    assert all(s.manner.voice.split("+")[1] in voices.HELD_OUT for s in plan.speakers.values())
     folder.mkdir(parents=True, exist_ok=True)
-    espeak = Espeak()
-    for plan in PLANS:
-        assert all(s.manner.voice.split("+")[1] in voices.HELD_OUT for s in plan.speakers.values())
-        samples, said = speak(plan, espeak, seed)
-        write_flac(folder / f"{plan.name}.flac", samples)
-        content = json.dumps(reference(plan, samples, said, seed), ensure_ascii=False, indent=1)
-        (folder / f"{plan.name}.json").write_text(content + "\n", "utf-8")
+    samples, said = speak(plan, espeak, seed)
+    write_flac(folder / f"{plan.name}.flac", samples)
+    content = json.dumps(reference(plan, samples, said, seed), ensure_ascii=False, indent=1)
+    (folder / f"{plan.name}.json").write_text(content + "\n", "utf-8")
 
 
 def main() -> None:
@@ -213,7 +221,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    make(given.folder, given.seed)
+    espeak = Espeak()
+    for plan in PLANS:
+        make(given.folder, plan, espeak, given.seed)
 
 
 if __name__ == "__main__":
