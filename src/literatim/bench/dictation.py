@@ -123,12 +123,21 @@ def write(encoder: Mapping[str, Any], folder: Path, seed: int = 0) -> Path:
             for name, tensor in model.state_dict().items():
                 if tensor.is_floating_point():
                     tensor.copy_(_values(name, tensor, random))
+            extractor = transformers.LasrFeatureExtractor(feature_size=config.encoder_config.num_mel_bins)
+            _enliven(model, extractor, seed)
         model.save_pretrained(folder)
         vocab = [(piece, 0.0) for piece in ("<epsilon>", "</s>", "<unk>", "▁")]
         vocab += [(f"▁w{number}", -1.0) for number in range(len(vocab), PIECES)]
         transformers.LasrTokenizer(pad_token="<epsilon>", vocab=vocab, extra_ids=0).save_pretrained(folder)
-        transformers.LasrFeatureExtractor(feature_size=config.encoder_config.num_mel_bins).save_pretrained(folder)
+        extractor.save_pretrained(folder)
     return folder
+
+
+def _enliven(model: Any, extractor: Any, seed: int) -> None:
+    """Take from each token's logit what it is on average, which a random network's say most: then the sound decides."""
+    sound = babble(1, CLIP, seed + 1)
+    mel = extractor(list(sound), sampling_rate=SAMPLE_RATE, return_tensors="pt")["input_features"]
+    model.ctc_head.bias -= model(mel).logits.mean((0, 1))
 
 
 def _values(name: str, like: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from literatim import demo
 from literatim.audio import mel
-from literatim.audio.decode import decode
+from literatim.audio.decode import SAMPLE_RATE, decode
 from literatim.errors import OptionError
 from literatim.models.config import WhisperConfig
 from literatim.models.folder import read_folder
@@ -21,10 +22,12 @@ from literatim.models.medasr_config import MODEL_TYPE, MedasrConfig
 from literatim.models.speaker_config import SpeakerConfig, is_speaker_type
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify import voices
-from literatim.verify.medasr import features
+from literatim.verify.medasr import SECONDS, features
 from literatim.verify.subject import Clip
 
 BUNDLED = Path(demo.__file__).parent / "clips"
+DICTATIONS = Path(demo.__file__).parent / "dictations"
+PART = 6  # seconds from one part of a dictation to the next
 BEFORE = " And so it went on, as it had been said before, until the end of the day."
 
 
@@ -50,16 +53,25 @@ def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = Non
 
 
 def _dictations(config: MedasrConfig, audio: Sequence[Any], batch: int) -> list[Clip]:
-    """Clips for MedASR, of different lengths. The bundled ones are sound alone: nobody dictates there."""
-    known: list[tuple[str, Any]] = [(_name(at, item), item) for at, item in enumerate(audio)]
-    known = known or [(path.stem, path) for path in sorted(BUNDLED.glob("*.flac"))]
+    """Clips for MedASR, of different lengths: recordings from their beginning, else parts of the bundled dictation."""
+    known = [(_name(at, item), decode(item).samples[0]) for at, item in enumerate(audio)] or _parts()
     if not known:
-        raise OptionError("this installation lacks the bundled clips; name recordings by --audio")
+        raise OptionError("this installation lacks the bundled dictation; name recordings by --audio")
     chosen = [known[at % len(known)] for at in range(max(batch, len(audio)))]
     return [
-        Clip(name, features(torch.from_numpy(decode(file).samples[0]), at, config.n_mels).contiguous(), ())
-        for at, (name, file) in enumerate(chosen)
+        Clip(name, features(torch.from_numpy(samples), at, config.n_mels).contiguous(), ())
+        for at, (name, samples) in enumerate(chosen)
     ]
+
+
+def _parts() -> list[tuple[str, np.ndarray]]:
+    """The bundled dictation from several moments on."""
+    found = []
+    for path in sorted(DICTATIONS.glob("*.flac")):
+        samples = decode(path).samples[0]
+        starts = range(0, len(samples) - round(max(SECONDS) * SAMPLE_RATE), PART * SAMPLE_RATE)
+        found += [(f"{path.stem} from {start / SAMPLE_RATE:g} s", samples[start:]) for start in starts]
+    return found
 
 
 def _name(at: int, audio: Any) -> str:
