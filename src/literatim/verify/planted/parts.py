@@ -1,4 +1,4 @@
-"""Faults of what is no product: normalisation, activation, attention, caches, positions, residual sums, the choice."""
+"""Faults of what is no product: normalisation, activation, caches, positions, residual sums, the choice."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from literatim.verify.planted.numbers import rounded
-from literatim.verify.planted.strike import EPS, Change, Struck, layer_norm
-
-QUERY, KEYS, VALUES, MASK = range(4)  # places among the arguments of attention
+from literatim.verify.planted.strike import Change, Struck, layer_norm
 
 
 def wrong_eps(value: float) -> Change:
-    """A LayerNorm whose epsilon is this instead of 1e-5."""
-    return lambda call: _normalised(call, layer_norm(_rows(call), eps=value))
+    """A LayerNorm whose epsilon is this instead of its own."""
+    return lambda call: _normalised(call, layer_norm(_rows(call), value))
 
 
 def sample_variance(_amount: float) -> Change:
     """A LayerNorm that divides the sum of squares by D - 1."""
 
     def change(call: Struck) -> Tensor:
-        width = call.args[0].shape[-1]
-        return _normalised(call, layer_norm(_rows(call), of_variance=width / (width - 1)))
+        rows = _rows(call)
+        width = rows.shape[-1]
+        return _normalised(call, layer_norm(rows, _eps(call), of_variance=width / (width - 1)))
 
     return change
 
 
 def weaker_centring(share: float) -> Change:
     """A LayerNorm that leaves this share of the mean in; 1 is an RMSNorm."""
-    return lambda call: _normalised(call, layer_norm(_rows(call), mean_left=share))
+    return lambda call: _normalised(call, layer_norm(_rows(call), _eps(call), mean_left=share))
 
 
 def weaker_shift(share: float) -> Change:
@@ -46,7 +45,7 @@ def coarse_statistics(bits: float) -> Change:
         rows = _rows(call)
         mean = rounded(rows.mean(-1, keepdim=True), int(bits))
         variance = rounded(rows.var(-1, correction=0, keepdim=True), int(bits))
-        return _normalised(call, (rows - mean) * (variance + EPS).rsqrt())
+        return _normalised(call, (rows - mean) * (variance + _eps(call)).rsqrt())
 
     return change
 
@@ -54,14 +53,19 @@ def coarse_statistics(bits: float) -> Change:
 def _rows(call: Struck) -> Tensor:
     """What is normalised, in float64."""
     assert call.normalised is not None
-    rows: Tensor = call.normalised.double().reshape(call.args[1].shape)
+    rows: Tensor = call.normalised.rows.double().reshape(call.affine[0].shape)
     return rows
+
+
+def _eps(call: Struck) -> float:
+    assert call.normalised is not None
+    return call.normalised.eps
 
 
 def _normalised(call: Struck, wrong: Tensor) -> Tensor:
     """What the device gives, moved by as much as a wrong normalisation is from a right one."""
     clean = call.clean()
-    moved: Tensor = (wrong - layer_norm(_rows(call))) * call.args[2].double()
+    moved: Tensor = (wrong - layer_norm(_rows(call), _eps(call))) * call.affine[1].double()
     return moved.add(clean.double()).to(clean.dtype)
 
 
@@ -84,129 +88,6 @@ def gelu_by_table(step: float) -> Change:
         return torch.lerp(F.gelu(low), F.gelu(low + step), (x - low) / step)
 
     return change
-
-
-def sharper(amount: float) -> Change:
-    """Attention whose scores are 1 + amount times what they should be."""
-    return lambda call: call.given(QUERY, call.args[QUERY] * (1 + amount))
-
-
-def exchanged_heads(_amount: float) -> Change:
-    """Attention that gives the first two heads in each other's place."""
-
-    def change(call: Struck) -> Tensor:
-        clean = call.clean()
-        return clean[:, [1, 0, *range(2, clean.shape[1])]]
-
-    return change
-
-
-def exchanged_rows(_amount: float) -> Change:
-    """The first two rows of the batch in each other's place."""
-
-    def change(call: Struck) -> Tensor:
-        clean = call.clean()
-        return clean[[1, 0, *range(2, len(clean))]] if len(clean) > 1 else clean
-
-    return change
-
-
-def without_mask(_amount: float) -> Change:
-    """Attention that looks everywhere."""
-    return lambda call: call.given(MASK, None)
-
-
-def inverted_mask(_amount: float) -> Change:
-    """A mask taken for its opposite; who may look nowhere then gets the first place, or all would be NaN."""
-
-    def change(call: Struck) -> Tensor:
-        mask = ~call.args[MASK]
-        mask[..., 0] |= ~mask.any(-1)
-        return call.given(MASK, mask)
-
-    return change
-
-
-def moved_mask(places: float) -> Change:
-    """A mask that shows so many places too many, or too few where below 0 (the first place stays)."""
-
-    def change(call: Struck) -> Tensor:
-        mask = call.args[MASK].roll(int(places), -1)
-        if places > 0:
-            mask[..., : int(places)] = True
-        else:
-            mask[..., int(places) :] = False
-            mask[..., 0] = True
-        return call.given(MASK, mask)
-
-    return change
-
-
-def lost_keys(count: float) -> Change:
-    """Attention that does not see the last so many keys."""
-
-    def change(call: Struck) -> Tensor:
-        keys, values = (call.args[at][:, :, : -int(count)] for at in (KEYS, VALUES))
-        return call.clean(call.args[QUERY], keys, values, *call.args[MASK:])
-
-    return change
-
-
-def empty_keys(count: float) -> Change:
-    """Attention that also sees so many keys of zeros: the rest of a block that was not masked."""
-
-    def change(call: Struck) -> Tensor:
-        keys, values = (F.pad(call.args[at], (0, 0, 0, int(count))) for at in (KEYS, VALUES))
-        return call.clean(call.args[QUERY], keys, values, *call.args[MASK:])
-
-    return change
-
-
-def late_values(_amount: float) -> Change:
-    """Attention whose values are one place behind their keys."""
-    return lambda call: call.given(VALUES, call.args[VALUES].roll(1, 2))
-
-
-def coarse_weights(bits: float) -> Change:
-    """Attention whose weights, after the softmax, have so many bits of mantissa."""
-
-    def change(call: Struck) -> Tensor:
-        out: Tensor = rounded(scores_of(call).softmax(-1), int(bits)) @ call.args[VALUES].float()
-        return out.to(call.args[VALUES].dtype)
-
-    return change
-
-
-def coarse_scores(bits: float) -> Change:
-    """Attention whose scores, before the softmax, have so many bits of mantissa."""
-
-    def change(call: Struck) -> Tensor:
-        scores = scores_of(call)
-        short = torch.where(scores.isfinite(), rounded(scores, int(bits)), scores)
-        out: Tensor = short.softmax(-1) @ call.args[VALUES].float()
-        return out.to(call.args[VALUES].dtype)
-
-    return change
-
-
-def wrong_exponential(amount: float) -> Change:
-    """Attention whose exponentials are wrong by up to this much, as a coarse approximation is, by their place."""
-
-    def change(call: Struck) -> Tensor:
-        scores = scores_of(call)
-        wave = torch.where(scores.isfinite(), 7 * scores, 0.0).sin()
-        powers = (scores - scores.amax(-1, keepdim=True)).exp() * (1 + amount * wave)
-        out: Tensor = (powers / powers.sum(-1, keepdim=True)) @ call.args[VALUES].float()
-        return out.to(call.args[VALUES].dtype)
-
-    return change
-
-
-def scores_of(call: Struck) -> Tensor:
-    """(B, H, K, N) in float32, masked."""
-    scores: Tensor = call.args[QUERY].float() @ call.args[KEYS].float().transpose(-1, -2)
-    mask = call.args[MASK] if len(call.args) > MASK else None
-    return scores if mask is None else scores.masked_fill(~mask, -math.inf)
 
 
 def lost_write(_amount: float) -> Change:

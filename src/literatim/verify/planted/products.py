@@ -56,8 +56,8 @@ def coarse_weight(bits: float) -> Change:
 
     def change(call: Struck) -> Tensor:
         at = _weight_at(call)
-        dim = 0 if call.op == CONVOLUTION else 1
-        return call.given(at, quantised(call.args[at], int(bits), dim))
+        dim = 0 if call.op == CONVOLUTION else -1
+        return call.given(at, quantised(call.args[at], int(bits), dim % call.args[at].dim()))
 
     return change
 
@@ -67,9 +67,9 @@ def coarse_sums(bits: float) -> Change:
 
     def change(call: Struck) -> Tensor:
         left, right, bias = factors(call)
-        total = torch.zeros(left.shape[0], right.shape[1])
-        for at in range(0, left.shape[1], 16):
-            part = left[:, at : at + 16].float() @ right[at : at + 16].float()
+        total = torch.zeros(*left.shape[:-1], right.shape[-1])
+        for at in range(0, left.shape[-1], 16):
+            part = left[..., at : at + 16].float() @ right[..., at : at + 16, :].float()
             total = rounded(total + part, int(bits))
         return _whole(call, total, bias)
 
@@ -82,8 +82,10 @@ def short_sums(count: float) -> Change:
     def change(call: Struck) -> Tensor:
         at = _weight_at(call)
         weight = call.args[at].clone()
-        inputs = weight.shape[1 if call.op == CONVOLUTION else 0]
-        weight.narrow(1 if call.op == CONVOLUTION else 0, inputs - int(count), int(count)).zero_()
+        dim = weight.dim() - 2
+        if call.op == CONVOLUTION:
+            dim = 1 if weight.shape[1] > 1 else weight.dim() - 1  # of one channel the taps
+        weight.narrow(dim, weight.shape[dim] - int(count), int(count)).zero_()
         return call.given(at, weight)
 
     return change
@@ -220,7 +222,7 @@ def flipped_bit(below: float) -> Change:
 
 
 def factors(call: Struck) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Rows (R, K), matrix (K, N) and bias of a linear layer or of the logits."""
+    """Rows (..., R, K), matrix (..., K, N) and bias of a linear layer or of the logits."""
     if call.op == LINEAR:
         bias, left, right = call.args[:3]
         return left, right, bias

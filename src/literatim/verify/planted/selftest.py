@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from literatim import hub
 from literatim.device import host
-from literatim.models.checkpoint import load_whisper
-from literatim.models.config import WhisperConfig
 from literatim.options import HubOptions
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
@@ -29,6 +26,7 @@ from literatim.verify.golden import Golden
 from literatim.verify.planted import curves
 from literatim.verify.planted.catalogue import Case, cases
 from literatim.verify.planted.draw import draw
+from literatim.verify.planted.families import family
 from literatim.verify.planted.trial import Clean, Trial, run_trial
 from literatim.verify.planted.variations import Variation, mixed, singly
 from literatim.verify.run import Prepared
@@ -129,10 +127,10 @@ def _percent(found: Mapping[str, Any]) -> str:
 
 def trials(folder: Path, plan: Plan) -> list[Trial]:
     """All of them in one order, those of a dtype together."""
-    config = WhisperConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    places = family(folder).places
     draw, found = random.Random(plan.seed), list[Trial]()
     for at, dtype in enumerate(plan.dtypes):
-        faults: list[Trial] = list(cases(config, dtype, plan.repeats[dtype != "float32"], plan.seed))
+        faults: list[Trial] = list(cases(places, dtype, plan.repeats[dtype != "float32"], plan.seed))
         devices = [*singly(), *mixed(plan.mixed, plan.seed + at)]
         if dtype == "float32":  # an Ascend's convolutions, and those of a device that has no HF32
             devices = [replace(device, hf32=at % 2 == 0) for at, device in enumerate(devices)] + [Variation(hf32=True)]
@@ -187,16 +185,14 @@ class _Worker:
         fake_npu.install(devices=1)
         self._folder, self._goldens = folder, goldens
         self._prepared: dict[str, Prepared] = {}
-        self._parameters: dict[str, Tensor] = dict(
-            load_whisper(folder, torch.float32, torch.device("cpu")).named_parameters()
-        )
+        self._family = family(folder)
 
     def run(self, trial: Case | Clean) -> dict[str, Any]:
         """One trial."""
         if trial.dtype not in self._prepared:
             golden = Golden.load(self._goldens / trial.dtype)
             self._prepared = {trial.dtype: Prepared(self._folder.name, self._folder, golden, "made before")}
-        return run_trial(self._prepared[trial.dtype], self._parameters, trial)
+        return run_trial(self._prepared[trial.dtype], self._family, trial)
 
 
 _worker: list[_Worker] = []

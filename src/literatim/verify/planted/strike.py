@@ -12,19 +12,26 @@ import torch
 from torch import Tensor
 
 from literatim.verify.faults import tensors
-from literatim.verify.planted.sites import COPY, NORM, NORMALISED, Sites
+from literatim.verify.planted.sites import COPY, NORM, NORMALISED, UNSHIFTED, Sites
 
 FAINT = 0.1  # of the root mean square: rows and channels below it are measured by it, as silence has no relative error
 FEW = 16  # numbers of which a root mean square says little
-EPS = 1e-5  # of Whisper's normalisations
 _MEASURED = 40  # calls of a fault that are measured against float64; those after them are like those before
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """What a normalisation was given: rows (1, R, D), and its epsilon."""
+
+    rows: Tensor
+    eps: float
 
 
 @dataclass
 class Struck:
     """One call that a fault changes. `args` are on the CPU; `kept` is the fault's memory from call to call.
 
-    `normalised` is what the last normalisation was given (1, R, D): its affine part is a call of its own.
+    `normalised` is what the last normalisation was given: its affine part is the call after it.
     """
 
     op: str
@@ -33,7 +40,14 @@ class Struck:
     count: int
     kept: dict[str, Any]
     compute: Callable[..., Tensor]
-    normalised: Tensor | None = None
+    normalised: Normalised | None = None
+
+    @property
+    def affine(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What an affine part is given: normalised rows, weight and bias."""
+        if self.op == UNSHIFTED:
+            return self.args[0], self.args[1], None
+        return self.args[1], self.args[2], self.args[0]
 
     def clean(self, *args: Any) -> Tensor:
         """What the device gives without the fault, for these arguments or for its own."""
@@ -41,10 +55,10 @@ class Struck:
 
     def truth(self) -> Tensor:
         """In float64. An affine part is taken with its normalisation, whose rounding is noise as well."""
-        if self.op == NORM and self.normalised is not None:
-            bias, normal, weight = self.args[:3]
-            affine: Tensor = layer_norm(self.normalised.reshape(normal.shape)) * weight.double() + bias.double()
-            return affine
+        if self.op in {NORM, UNSHIFTED} and self.normalised is not None:
+            normal, weight, bias = self.affine
+            rows = layer_norm(self.normalised.rows.reshape(normal.shape), self.normalised.eps) * weight.double()
+            return rows if bias is None else rows + bias.double()
         return self.compute(*[item.double() if _is_float(item) else item for item in self.args]).double()
 
     def given(self, at: int, value: Any) -> Tensor:
@@ -55,7 +69,7 @@ class Struck:
 Change = Callable[[Struck], Tensor]
 
 
-def layer_norm(rows: Tensor, eps: float = EPS, of_variance: float = 1.0, mean_left: float = 0.0) -> Tensor:
+def layer_norm(rows: Tensor, eps: float, of_variance: float = 1.0, mean_left: float = 0.0) -> Tensor:
     """(..., D) normalised in float64, with its variance times `of_variance` and this share of its mean left in."""
     rows = rows.double()
     centred = rows - (1 - mean_left) * rows.mean(-1, keepdim=True)
@@ -90,13 +104,12 @@ class Strike:
     effect: Effect = field(default_factory=Effect)
     hit: set[str] = field(default_factory=set)
     _kept: dict[str, Any] = field(default_factory=dict)
-    _normalised: Tensor | None = None
+    _normalised: Normalised | None = None
 
     def around(self, op: str, compute: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """The op, changed where the fault strikes."""
         site = self.sites.of(op, args)
-        if op == NORMALISED:
-            self._normalised = args[0].clone()
+        self._normalised = normalised_by(op, args, self._normalised)
         if not self._strikes(op, site, args):
             return compute(*args, **kwargs)
         self.calls += 1
@@ -119,7 +132,15 @@ class Strike:
         if not torch.equal(clean, wrong):
             self.hits += 1
             self.hit |= {site} if site is not None else set()
-        return deliver(wrong, clean, op, args, kwargs)
+        given = deliver(wrong, clean, op, args, kwargs)
+        return (given, *compute(*args, **kwargs)[1:]) if op == NORMALISED else given
+
+
+def normalised_by(op: str, args: tuple[Any, ...], before: Normalised | None) -> Normalised | None:
+    """What the next call is the affine part of: memory may be taken between, nothing else."""
+    if op == NORMALISED and args[1] is None:
+        return Normalised(args[0].clone(), float(args[7]))
+    return before if op in {NORM, UNSHIFTED} or op.startswith("aten.empty") else None
 
 
 def measure(clean: Tensor, wrong: Tensor, call: Struck) -> Effect:

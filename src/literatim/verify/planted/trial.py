@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from literatim.verify.fake_npu import plant
 from literatim.verify.planted.catalogue import Case
-from literatim.verify.planted.sites import Sites
+from literatim.verify.planted.families import Family
 from literatim.verify.planted.variations import Variation
 from literatim.verify.run import Prepared, check
 from literatim.verify.types import FAIL, Report
@@ -33,10 +31,10 @@ class Clean:
 Trial = Case | Clean
 
 
-def run_trial(prepared: Prepared, parameters: Mapping[str, Tensor], trial: Trial) -> dict[str, Any]:
+def run_trial(prepared: Prepared, family: Family, trial: Trial) -> dict[str, Any]:
     """What `verify` says of the device, for JSON; with a fault, also how large it was and whether it was found."""
     begun = time.perf_counter()
-    found = _clean(prepared, trial) if isinstance(trial, Clean) else _faulty(prepared, parameters, trial)
+    found = _clean(prepared, trial) if isinstance(trial, Clean) else _faulty(prepared, family, trial)
     return {**found, "seconds": round(time.perf_counter() - begun, 2)}
 
 
@@ -46,9 +44,9 @@ def _clean(prepared: Prepared, trial: Clean) -> dict[str, Any]:
     return {"device": trial.variation.name, "settings": asdict(trial.variation), "dtype": trial.dtype, **_said(report)}
 
 
-def _faulty(prepared: Prepared, parameters: Mapping[str, Tensor], case: Case) -> dict[str, Any]:
+def _faulty(prepared: Prepared, family: Family, case: Case) -> dict[str, Any]:
     """On an Ascend's convolutions, which are in HF32 by default."""
-    strike = case.strike(Sites(parameters))
+    strike = case.strike(family.sites())
     with ExitStack() as stack:
         stack.enter_context(Variation(hf32=True).planted())
         stack.enter_context(plant(strike))

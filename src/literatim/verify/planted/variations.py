@@ -15,8 +15,8 @@ from literatim.verify import faults
 from literatim.verify.fake_npu import plant
 from literatim.verify.faults import ATTENTION, CONVOLUTION
 from literatim.verify.planted.kernels import AS_THE_CPU, ATTENTIONS, GELUS, NORMS, PRODUCTS, convolved
-from literatim.verify.planted.sites import GELU, LINEAR, MATRIX, NORM, NORMALISED
-from literatim.verify.planted.strike import EPS, deliver
+from literatim.verify.planted.sites import BATCHED, GELU, LINEAR, MATRIX, NORM, UNSHIFTED
+from literatim.verify.planted.strike import Normalised, deliver, normalised_by
 
 LEAST_NORMAL = 2.0**-126  # of float32 and bfloat16
 
@@ -64,12 +64,11 @@ class _Kernels:
         self._statistics = NORMS[variation.norm]
         self._gelu = GELUS[variation.gelu]
         self._flush = variation.flush
-        self._normalised: Tensor | None = None
+        self._normalised: Normalised | None = None
 
     def around(self, op: str, compute: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """The op by the kernel there is for it."""
-        if op == NORMALISED:
-            self._normalised = args[0].clone()
+        self._normalised = normalised_by(op, args, self._normalised)
         result = self._by_kernel(op, args)
         if result is None:
             given = compute(*args, **kwargs)
@@ -89,18 +88,26 @@ class _Kernels:
             return self._product(args[1], args[2]).add(args[0].float())
         if op == MATRIX and self._product is not None:
             return self._product(args[0], args[1])
-        if op == CONVOLUTION and self._convolution is not None:
+        if op == BATCHED and self._product is not None:
+            return torch.stack([self._product(left, right) for left, right in zip(args[0], args[1], strict=True)])
+        if op == CONVOLUTION and self._convolution is not None and args[8] == 1:
             sums = convolved(self._convolution, args[0], args[1], args[3][-1], args[4][-1])
-            return sums.add(args[2].float()[:, None, None])
+            return sums if args[2] is None else sums.add(args[2].float()[:, None, None])
         if op == ATTENTION and self._attention is not None:
             return self._attention(args[0], args[1], args[2], args[3] if len(args) > 3 else None)
         if op == GELU and self._gelu is not None:
             return self._gelu(args[0].float())
-        if op == NORM and self._statistics is not None and self._normalised is not None:
-            rows = self._normalised.float().reshape(args[1].shape)
-            mean, variance = self._statistics(rows)
-            return ((rows - mean) * (variance + EPS).rsqrt()).mul(args[2].float()).add(args[0].float())
-        return None
+        return self._by_statistics(op, args)
+
+    def _by_statistics(self, op: str, args: tuple[Any, ...]) -> Tensor | None:
+        """The affine part of a normalisation, with the normalisation."""
+        if op not in {NORM, UNSHIFTED} or self._statistics is None or self._normalised is None:
+            return None
+        normal, weight = args[:2] if op == UNSHIFTED else args[1:3]
+        rows = self._normalised.rows.float().reshape(normal.shape)
+        mean, variance = self._statistics(rows)
+        scaled = ((rows - mean) * (variance + self._normalised.eps).rsqrt()).mul(weight.float())
+        return scaled if op == UNSHIFTED else scaled.add(args[0].float())
 
 
 def singly() -> list[Variation]:
