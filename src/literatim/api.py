@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from literatim.models.folder import read_folder
 from literatim.models.medasr_config import MODEL_TYPE
 from literatim.models.speaker_config import is_speaker_type
 from literatim.models.whisper import Whisper
+from literatim.naming import Names, Outcome, outcomes
 from literatim.options import (
     AudioOptions,
     HubOptions,
@@ -41,6 +43,7 @@ from literatim.pipeline.strategy import are_several, resolved
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.types import Segment, Transcript
 
+__all__ = ["KINDS", "MedasrRecognizer", "Outcome", "Recognizer", "load"]
 KINDS = ("whisper", MODEL_TYPE)  # of config.json's model_type
 _ALIASES = {"log_prob_threshold": "logprob_threshold"}  # faster-whisper's spelling
 _AUDIO_NAMES = frozenset(item.name for item in fields(AudioOptions))
@@ -77,14 +80,18 @@ def load(name_or_path: str | Path | None = None, **options: Any) -> Recognizer:
         warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
     if is_medasr:
         listener = load_listener(path, dtype, device)
-        return MedasrRecognizer(listener, name, precision=how.precision, warnings=remarks)
+        recognizer: Recognizer = MedasrRecognizer(listener, name, precision=how.precision, warnings=remarks)
+        recognizer.where = where
+        return recognizer
     model = load_whisper(path, dtype, device)
     tokenizer = WhisperTokenizer.from_folder(path, folder.generation_config, folder.config)
     assistant = _assistant(how, hub.find_assistant(how.assistant, name, where), path, model, tokenizer)
     engine = Engine(model, tokenizer, folder.generation_config, assistant)
     if how.num_assistant_tokens is not None:
         engine.pace = Pace(how.num_assistant_tokens)
-    return Recognizer(engine, name, precision=how.precision, warnings=remarks)
+    recognizer = Recognizer(engine, name, precision=how.precision, warnings=remarks)
+    recognizer.where = where
+    return recognizer
 
 
 def _assistant(
@@ -104,19 +111,11 @@ def _assistant(
     return assistant if assistant.shares else None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one of several recordings: a transcript, or the error that stopped it."""
-
-    index: int
-    transcript: Transcript | None
-    error: LiteratimError | None = None
-
-
 class Recognizer:
     """A loaded speech-to-text model. One at a time: it is not safe to call from two threads at once."""
 
     model_type = "whisper"  # of its config.json
+    where = HubOptions()  # where it came from, and what names speakers comes from
 
     def __init__(
         self, engine: Engine, name: str, *, precision: str = "default", warnings: tuple[str, ...] = ()
@@ -168,9 +167,12 @@ class Recognizer:
         `sampling_rate` (Hz) is an array's, 16 kHz if not given; `on_segment` is called with each segment as soon as
         it is ready, `progress_callback` with the share done, from 0 to 1, after each window. Keyword arguments are
         the fields of `TranscribeOptions`, `VadOptions` and `AudioOptions`. With `channels="split"` each channel is
-        transcribed apart and is a speaker of the result. Raises AudioError or OptionError.
+        transcribed apart and is a speaker of the result; with `diarize=True` and the fields of `NamingOptions` and
+        `DiarizeOptions` it says who says what, which `on_segment` cannot know yet. Raises AudioError or OptionError.
         """
+        naming, options = self._names.asked(options)
         job = self._job(options)
+        audio = audio if naming is None else naming.readable(audio)
         work, ready = self._reading(job, [(audio, sampling_rate)]), list[Transcript]()
         for progress in self._run(work.tracks(), job.text):
             for segment in work.take(progress):
@@ -181,16 +183,21 @@ class Recognizer:
                 progress_callback(work.done)
             ready += [transcript for _, transcript in work.finished()]
         _raise(work)
-        return (ready + [transcript for _, transcript in work.finished()])[0]
+        found = (ready + [transcript for _, transcript in work.finished()])[0]
+        return found if naming is None else naming.named(found, audio, sampling_rate)
 
     def stream(self, audio: Any, *, sampling_rate: int | None = None, **options: Any) -> Iterator[Segment]:
-        """The segments of one recording, each as soon as it is ready; arguments as for `transcribe`."""
-        job = self._job(options)
+        """The segments of one recording as they become ready; arguments as for `transcribe`, but for speakers."""
+        job = self._job(self._names.unasked(options, "a segment comes before all voices are heard; use transcribe"))
         work = self._reading(job, [(audio, sampling_rate)])
         for progress in self._run(work.tracks(), job.text):
             yield from work.take(progress)
             _raise(work)
         _raise(work)
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.name, self.device, self.where)
 
     def _reading(self, job: Job, audios: Iterable[tuple[Any, float | None]]) -> Reading[Any]:
         """Recordings on their way, each with its sampling rate where that is known."""
@@ -217,14 +224,17 @@ class Recognizer:
 
         `progress_callback` is given the number of recordings done so far, those under way counted in part.
         """
-        job = self._job(options, several=are_several(audios))
+        naming, options = self._names.asked(options)
+        job, held = self._job(options, several=are_several(audios)), dict[int, Any]()
+        if naming is not None:
+            audios = naming.kept(audios, held)
         work = self._reading(job, ((audio, None) for audio in audios))
         for progress in self._run(work.tracks(), job.text):
             work.take(progress)
-            yield from _outcomes(work)
+            yield from outcomes(work, naming, held)
             if progress_callback is not None:
                 progress_callback(work.done)
-        yield from _outcomes(work)
+        yield from outcomes(work, naming, held)
 
     def live(self, **options: Any) -> Live:
         """A stream that is heard while it comes in; keyword arguments are `TranscribeOptions` and `LiveOptions`.
@@ -234,6 +244,7 @@ class Recognizer:
 
         Chunks are samples at 16 kHz. Raises OptionError.
         """
+        options = self._names.unasked(options, "a stream's voices are not told apart; diarize a recording of it")
         names = {item.name for item in fields(LiveOptions)}
         how = build(LiveOptions, {name: value for name, value in options.items() if name in names})
         unheard = sorted((_AUDIO_NAMES | _VAD_NAMES) & options.keys())
@@ -317,9 +328,3 @@ def _raise(work: Reading[Any]) -> None:
     """The error of the recording, where there is one."""
     for _, error in work.failed():
         raise error
-
-
-def _outcomes(work: Reading[Any]) -> Iterator[Outcome]:
-    """What has ended, well or badly, since the last call."""
-    yield from (Outcome(index, None, error) for index, error in work.failed())
-    yield from (Outcome(index, transcript) for index, transcript in work.finished())

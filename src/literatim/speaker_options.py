@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from literatim.declare import as_in, option
+from literatim.declare import as_in, build, option
 from literatim.errors import OptionError
 from literatim.options import LoadOptions
 
@@ -31,6 +33,22 @@ class SpeakerLoadOptions:
         "cosine from which two voices are one speaker's (default: the model's own, else 0.5)",
         minimum=-1,
         maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class NamingOptions:
+    """Who says what in a transcript."""
+
+    diarize: bool = option(
+        False,
+        "name the speaker of each word and each segment; words have times then, as with word_timestamps",
+        flag=True,
+    )
+    speaker_model: str | None = option(
+        None,
+        "network for voices that tells speakers apart: short name, id or folder (default: $LITERATIM_SPEAKER_MODEL, "
+        "else resnet34-lm, beside a bundled model demo-speaker)",
     )
 
 
@@ -76,3 +94,22 @@ class DiarizeOptions:
     def most(self) -> int:
         """Most speakers: 20 where nothing is said, and more where at least so many are asked for."""
         return self.num_speakers or self.max_speakers or max(20, self.least)
+
+
+NAMING = {item.name: item.default for kind in (NamingOptions, DiarizeOptions) for item in fields(kind)}
+
+
+def check_naming(options: Mapping[str, Any]) -> bool:
+    """Whether the speakers of a transcript are asked for, among all options of a transcription.
+
+    Raises OptionError for options that do not go together.
+    """
+    if not options.get("diarize"):
+        for name, usual in NAMING.items():
+            if options.get(name) not in (None, usual):
+                raise OptionError(f"{name} is about speakers; give diarize True as well")
+        return False
+    if options.get("channels") == "split":
+        raise OptionError("with channels split each channel is a speaker already; leave diarize out")
+    build(DiarizeOptions, {item.name: options[item.name] for item in fields(DiarizeOptions) if item.name in options})
+    return True

@@ -1,9 +1,9 @@
-"""Voices: `load_speaker` a network, then `embed` and `compare` recordings with it."""
+"""Voices: `load_speaker` a network, then `embed`, `compare` and `diarize` recordings with it."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import islice
@@ -15,7 +15,7 @@ import torch
 
 from literatim import device as devices
 from literatim import hub
-from literatim.audio.decode import SAMPLE_RATE, decode
+from literatim.audio.decode import SAMPLE_RATE, Stream, decode
 from literatim.audio.feature_files import frames_of, read_features
 from literatim.audio.silero import FRAME, detector
 from literatim.audio.vad import Detector
@@ -23,12 +23,15 @@ from literatim.declare import build
 from literatim.errors import AudioContentError, LiteratimError, ModelFormatError, OptionError
 from literatim.models.speaker_checkpoint import read_speaker
 from literatim.options import AudioOptions, HubOptions, VadOptions
+from literatim.pipeline import diarize as turns
+from literatim.pipeline.cluster import Wanted, check_method
 from literatim.pipeline.speaker_identity import ModelIdentity, identity_of
 from literatim.pipeline.voice import VoiceEncoder, load_encoder
-from literatim.speaker_options import SpeakerLoadOptions
-from literatim.types import Comparison, Embedding
+from literatim.speaker_options import DiarizeOptions, SpeakerLoadOptions
+from literatim.types import Comparison, Diarization, Embedding
 
 THRESHOLD = 0.5  # of a model whose config.json says none: a start, to be measured on recordings of one's own
+SIMILARITY = 0.3  # of two groups of windows that are one speaker's, where config.json says none
 QUIET = 0.5 / 32768  # no sample of 16 bits is louder than this but 0
 SHORT = 1.0  # seconds below which a vector is said to tell little
 LEAST_SPEECH = 0.25  # seconds
@@ -52,14 +55,11 @@ def load_speaker(name_or_path: str | Path | None = None, **options: Any) -> Spea
     dtype = devices.dtype_of(how.dtype, device)
     name = str(name_or_path) if name_or_path is not None else hub.default_speaker_model()
     path = hub.resolve(name, where)
-    own = read_speaker(path).config.get("threshold", THRESHOLD)
-    if how.threshold is None and (isinstance(own, bool) or not isinstance(own, (int, float)) or not -1 <= own <= 1):
-        raise ModelFormatError(f"{path / 'config.json'}: threshold is {own!r}; a cosine from -1 to 1 is needed")
+    threshold = _cosine(path, "threshold", THRESHOLD) if how.threshold is None else how.threshold
     encoder = load_encoder(path, dtype, device, how.frontend)
     remarks = devices.remarks(device, how.device)
     for remark in remarks:
         warnings.warn(remark, devices.DeviceWarning, stacklevel=2)
-    threshold = float(own if how.threshold is None else how.threshold)
     return SpeakerModel(encoder, path, name, threshold=threshold, precision=how.precision, warnings=remarks)
 
 
@@ -147,6 +147,34 @@ class SpeakerModel:
         limit = self.threshold if threshold is None else threshold
         return Comparison(cosine, cosine >= limit, limit)
 
+    def diarize(
+        self,
+        audio: Any,
+        *,
+        sampling_rate: int | None = None,
+        progress_callback: Callable[[float], None] | None = None,
+        **options: Any,
+    ) -> Diarization:
+        """Who speaks when in a recording, given as for `embed`; of any length, half a minute of it is held at a time.
+
+        `progress_callback` is called with the share that is heard, where the recording says how long it is. Keyword
+        arguments are the fields of `DiarizeOptions` and `AudioOptions`. Where two speak at once, the time is put down
+        to the one who is heard more. Raises AudioError, OptionError, and DependencyError for spectral clustering
+        without its packages.
+        """
+        names = {item.name for item in fields(DiarizeOptions)}
+        how = build(DiarizeOptions, {name: value for name, value in options.items() if name in names})
+        asked = _audio_options({name: value for name, value in options.items() if name not in names})
+        check_method(how.clustering)
+        similarity = how.speaker_similarity
+        if similarity is None:
+            similarity = _cosine(self.folder, "cluster_similarity", SIMILARITY)
+        stream = Stream(audio, sampling_rate=sampling_rate, options=asked)
+        with devices.precision(self.precision, self.device):
+            heard = turns.hear(_blocks(stream, progress_callback), detector(), self.encoder.embed_windows)
+        wanted = Wanted(similarity, how.least, how.most, how.clustering)
+        return turns.diarize(heard, wanted, stream.seconds, stream.warnings)
+
     def _of(self, one: Any, options: dict[str, Any]) -> Embedding:
         if not isinstance(one, Embedding):
             return self.embed(one, **options)
@@ -183,6 +211,22 @@ class _Sound:
     samples: torch.Tensor
     seconds: float
     warnings: tuple[str, ...]
+
+
+def _cosine(folder: Path, key: str, usual: float) -> float:
+    """What a model's config.json says under a key; ModelFormatError where that is no cosine."""
+    own = read_speaker(folder).config.get(key, usual)
+    if isinstance(own, bool) or not isinstance(own, (int, float)) or not -1 <= own <= 1:
+        raise ModelFormatError(f"{folder / 'config.json'}: {key} is {own!r}; a cosine from -1 to 1 is needed")
+    return float(own)
+
+
+def _blocks(stream: Stream, tell: Callable[[float], None] | None) -> Iterator[torch.Tensor]:
+    """The samples of its one channel."""
+    for block in stream:
+        if tell is not None and stream.stated:
+            tell(min(1.0, stream.seconds / stream.stated))
+        yield torch.from_numpy(block[0].copy())
 
 
 def _audio_options(options: dict[str, Any]) -> AudioOptions:

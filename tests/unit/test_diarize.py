@@ -91,7 +91,7 @@ def test_more_speakers_than_there_is_speech_are_told() -> None:
     told = Script((Turn(1.0, 2.0, "0"),), 3.0, script(0, 1, 10.0).centres)
     turns = found(told, Wanted(0.3, least=3, most=3))
     assert turns.speakers == ("SPEAKER_00",)
-    assert turns.warnings == ("1 speakers were found where 3 were asked for",)
+    assert turns.warnings == ("1 speaker was found where 3 were asked for",)
 
 
 def test_silence_has_no_turns() -> None:

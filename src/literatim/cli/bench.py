@@ -14,6 +14,7 @@ COMMANDS = {
     "long": ("literatim.cli.bench_long", "Long recordings beside the peers."),
     "dictation": ("literatim.cli.bench_dictation", "MedASR beside transformers."),
     "words": ("literatim.cli.bench_words", "How far the times of words are from the true ones."),
+    "der": ("literatim.cli.bench_der", "Diarization error rates."),
     "mixed": ("literatim.cli.bench_mixed", "Languages that take turns in a recording."),
     "kinds": ("literatim.cli.bench_kinds", "Kernels that a long recording compiles."),
     "compare": ("literatim.cli.bench_compare", "Two reports beside each other, with intervals."),

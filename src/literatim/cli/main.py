@@ -13,6 +13,7 @@ COMMANDS = {
     "transcribe": ("literatim.cli.transcribe", "Speech to text."),
     "embed": ("literatim.cli.embed", "Vectors of who speaks in recordings."),
     "compare": ("literatim.cli.compare", "Whether two recordings are of one speaker."),
+    "diarize": ("literatim.cli.diarize", "Who speaks when."),
     "models": ("literatim.cli.models", "List, download and find models."),
     "convert": (
         "literatim.cli.convert",

@@ -32,6 +32,7 @@ class Output:
     subtitles: SubtitleOptions = writers.PLAIN
     raw: bool = False  # spoken markup as it was said
     dictated: bool = False  # whether there is any
+    named: bool = False  # whether segments have speakers, who are known when all is heard
 
     @classmethod
     def chosen(cls, values: dict[str, Any], recordings: int) -> Output:
@@ -48,7 +49,8 @@ class Output:
             names = (*OUTPUT_FORMATS, *(name for name in names if name in REPORT_FORMATS))
         if names and folder is None:
             folder = Path()
-        return cls(names, folder, values["verbose"], values["as_json"], recordings > 1, subtitles, values["raw"])
+        shown = cls(names, folder, values["verbose"], values["as_json"], recordings > 1, subtitles, values["raw"])
+        return replace(shown, named=values["diarize"])
 
     def of(self, model_type: str) -> Output:
         """For this kind of model. Raises OptionError for what only dictations have."""
@@ -67,7 +69,7 @@ class Output:
     @property
     def streams(self) -> bool:
         """Whether segments are printed as soon as they are ready."""
-        return self.verbose and not self.as_json and not self.titled and not self.reports
+        return self.verbose and not (self.as_json or self.titled or self.reports or self.named)
 
     def files(self, item: Item) -> list[Path]:
         """All files of a recording, whether they exist or not."""
@@ -100,8 +102,9 @@ class Output:
             click.echo(dictation.report(transcript).text())
         elif not self.verbose:
             click.echo(self.written(transcript).text.strip())
-        elif self.titled:
-            click.echo(f"== {name}")
+        elif self.titled or self.named:
+            if self.titled:
+                click.echo(f"== {name}")
             for segment in transcript.segments:
                 self.show_segment(segment)
         if self.verbose and not self.as_json and transcript.speculation is not None:

@@ -19,10 +19,12 @@ from literatim.options import (
     VadOptions,
     VerifyOptions,
 )
-from literatim.speaker_options import SpeakerLoadOptions
+from literatim.speaker_options import DiarizeOptions, NamingOptions, SpeakerLoadOptions
 
 TITLES = {
     TranscribeOptions: "Transcribing",
+    NamingOptions: "Who said what",
+    DiarizeOptions: "Telling speakers apart",
     VadOptions: "Finding speech",
     SubtitleOptions: "Subtitles",
     AudioOptions: "Audio",

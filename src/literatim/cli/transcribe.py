@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from literatim import device as devices
+from literatim import hub
 from literatim.cli import inputs, live
 from literatim.cli.flags import NumberOrNone, chosen, flags, stepped
 from literatim.cli.many import Run
 from literatim.cli.output import Output
 from literatim.cli.recognizer import introduce, load
 from literatim.declare import build
-from literatim.errors import AudioError
+from literatim.errors import AudioError, OptionError
 from literatim.options import (
     AudioOptions,
     HubOptions,
@@ -26,8 +27,9 @@ from literatim.options import (
     VadOptions,
 )
 from literatim.pipeline.strategy import settled
+from literatim.speaker_options import DiarizeOptions, NamingOptions, check_naming
 
-SAID = (TranscribeOptions, VadOptions, AudioOptions)  # what `transcribe_many` is told
+SAID = (TranscribeOptions, NamingOptions, DiarizeOptions, VadOptions, AudioOptions)  # what `transcribe_many` is told
 
 
 @click.command()
@@ -82,6 +84,7 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
     """
     values["temperature"] = stepped(values["temperature"], increment)
     items = inputs.find(audio)
+    voices = _voices(model, values)
     if values["live"]:
         live.check(items, values["skip_existing"], values["log_file"])
     run = Run.begin(items, Output.chosen(values, len(items)), build(RunOptions, chosen(RunOptions, values)))
@@ -90,6 +93,8 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
     options = {name: value for kind in SAID for name, value in chosen(kind, values).items()}
     how = {**chosen(LoadOptions, values), **chosen(HubOptions, values)}
     devices.import_torch()
+    if voices is not None:
+        options["speaker_model"] = voices
     several = len(devices.several(how["device"], how["device_index"])) > 1
     if several and len(run.items) > 1:
         failed = _on_several(model, how, run, options)
@@ -110,6 +115,22 @@ def transcribe(audio: tuple[str, ...], model: str | None, increment: float | Non
         failed = run.go(recognizer, options, _about(recognizer.name, [str(recognizer.device)], options))
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _voices(model: str | None, values: dict[str, Any]) -> str | None:
+    """The folder of the network that tells speakers apart, None where none is asked for: the same for all devices.
+
+    Raises OptionError for options that do not go together, and what finding a model does.
+    """
+    if not check_naming(values):
+        return None
+    if values["live"]:
+        raise OptionError("--live and --diarize exclude each other; diarize a recording of the stream")
+    values["word_timestamps"] = values["strategy"] != "chunked" and values["chunk_length_s"] is None
+    name = values["speaker_model"] or hub.speaker_model_beside(model or hub.default_model())
+    folder = hub.resolve(name, build(HubOptions, chosen(HubOptions, values)))
+    click.echo(f"voices: {name}", err=True)
+    return str(folder)
 
 
 def _on_several(model: str | None, how: dict[str, Any], run: Run, options: dict[str, Any]) -> int:

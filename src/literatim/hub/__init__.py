@@ -26,6 +26,7 @@ from literatim.hub.names import (
     is_path,
     known_names,
     repository,
+    speaker_model_beside,
 )
 from literatim.options import HubOptions
 
@@ -41,6 +42,7 @@ __all__ = [
     "default_speaker_model",
     "repository",
     "resolve",
+    "speaker_model_beside",
 ]
 
 _NO_OPTIONS = HubOptions()

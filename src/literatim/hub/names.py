@@ -53,6 +53,12 @@ def default_speaker_model() -> str:
     return os.environ.get("LITERATIM_SPEAKER_MODEL", "").strip() or DEFAULT_SPEAKER_MODEL
 
 
+def speaker_model_beside(model: str) -> str:
+    """The network for voices that names speakers in what a model writes: a bundled one's is bundled as well."""
+    asked = os.environ.get("LITERATIM_SPEAKER_MODEL", "").strip()
+    return asked or ("demo-speaker" if model in BUNDLED else DEFAULT_SPEAKER_MODEL)
+
+
 def repository(name: str) -> str:
     """The id on the hub that a short name or an id stands for; ModelNotFound for anything else."""
     repo = SHORT_NAMES.get(name, name)

@@ -66,10 +66,16 @@ def cluster(vectors: Floats, wanted: Wanted, limit: int = LIMIT) -> Labels:
         means, weights = _joined(means, weights, inner)
         groups = inner[groups]
     if wanted.method == "spectral":
-        labels = _spectral(means, wanted)
+        labels = _merged(means, weights, _spectral(means, wanted), wanted)
     else:
         labels = _agglomerated(means, weights, wanted, full(len(units)))
     return ordered(labels[groups])
+
+
+def check_method(method: str) -> None:
+    """DependencyError where a method needs packages that are not there: before a recording is heard."""
+    if method == "spectral":
+        need("sklearn.cluster", "diarize", "spectral clustering")
 
 
 def unit(vectors: Floats) -> Floats:
@@ -238,6 +244,17 @@ def _spectral(means: Floats, wanted: Wanted) -> Labels:
         warnings.simplefilter("ignore")  # fewer different rows than speakers: there are fewer labels then
         found = kmeans(speakers, n_init=10, random_state=wanted.seed).fit(rows)
     return np.asarray(found.labels_, dtype=np.int64)
+
+
+def _merged(means: Floats, weights: NDArray[np.float64], labels: Labels, wanted: Wanted) -> Labels:
+    """Groups that are as near to each other as one speaker's made one, as long as enough are left.
+
+    The graph of one voice's vectors has gaps as well: in it a second speaker is found too easily.
+    """
+    groups, total = _joined(means, weights, labels)
+    merges = agglomerate(groups, total)
+    close = [merge for merge in merges if merge[2] <= 1 - wanted.similarity]
+    return _grouped(len(groups), close[: max(0, len(groups) - wanted.least)])[labels]
 
 
 def _graph(units: Floats) -> Any:

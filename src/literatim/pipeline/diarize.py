@@ -120,7 +120,8 @@ def diarize(heard: Heard, wanted: Wanted, duration: float, warnings: Sequence[st
     names = {speaker: f"SPEAKER_{at:02d}" for at, speaker in enumerate(present)}
     told = list(warnings)
     if len(present) < wanted.least:
-        told.append(f"{len(present)} speakers were found where {wanted.least} were asked for")
+        were = "1 speaker was" if len(present) == 1 else f"{len(present)} speakers were"
+        told.append(f"{were} found where {wanted.least} were asked for")
     return Diarization(
         tuple(
             Turn(round(turn.start / SAMPLE_RATE, 3), round(turn.end / SAMPLE_RATE, 3), names[turn.speaker])
