@@ -40,7 +40,8 @@ def own_statistics(_amount: float) -> Change:
         x = call.args[0].float()
         places = [dim for dim in range(x.dim()) if dim != 1]
         values = list(call.args)
-        values[_MEAN], values[_VARIANCE] = x.mean(places), x.var(places, correction=0)
+        for at, found in ((_MEAN, x.mean(places)), (_VARIANCE, x.var(places, correction=0))):
+            values[at] = found.to(values[at].dtype)
         return call.clean(*values)
 
     return change
