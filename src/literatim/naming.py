@@ -14,6 +14,7 @@ from literatim.declare import build
 from literatim.errors import AudioError, LiteratimError, OptionError
 from literatim.options import AudioOptions, HubOptions
 from literatim.pipeline.reading import Reading
+from literatim.pipeline.speaker_book import SpeakerBook
 from literatim.pipeline.speakers import attributed
 from literatim.speaker_options import NAMING, DiarizeOptions, NamingOptions, check_naming
 from literatim.types import Transcript
@@ -43,7 +44,7 @@ class Names:
     def asked(self, options: dict[str, Any]) -> tuple[Naming | None, dict[str, Any]]:
         """What is to be done about speakers, None where nothing is, and the options of the transcription.
 
-        Raises OptionError for options that do not go together.
+        Raises OptionError for options that do not go together, SpeakerBookError for a book that is no good.
         """
         given = {name: value for name, value in options.items() if name in NAMING and value is not None}
         rest = {name: value for name, value in options.items() if name not in NAMING}
@@ -54,7 +55,10 @@ class Names:
             rest["word_timestamps"] = True
         details = asdict(build(DiarizeOptions, {name: value for name, value in given.items() if name in _DIARIZE}))
         audio = {name: value for name, value in rest.items() if name in _AUDIO}
-        return Naming(self._voices(how.speaker_model), details | audio), rest
+        voices = self._voices(how.speaker_model)
+        if details["speaker_book"] is not None:
+            SpeakerBook(details["speaker_book"], voices).voices()  # its errors come before the work
+        return Naming(voices, details | audio), rest
 
     def unasked(self, options: dict[str, Any], why: str) -> dict[str, Any]:
         """The options of the transcription; OptionError, and why, where speakers are asked for."""

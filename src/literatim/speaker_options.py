@@ -72,9 +72,20 @@ class DiarizeOptions:
         minimum=-1,
         maximum=1,
     )
+    speaker_book: str | None = option(
+        None, "file of known voices (`literatim speakers enroll`): speakers who are in it are called by their names"
+    )
+    speaker_threshold: float | None = option(
+        None,
+        "cosine from which a speaker is one of speaker_book (default: the speaker model's threshold)",
+        minimum=-1,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         """What single values cannot tell."""
+        if self.speaker_threshold is not None and self.speaker_book is None:
+            raise OptionError("speaker_threshold is about known voices; give speaker_book as well")
         bounds = {"min_speakers": self.min_speakers, "max_speakers": self.max_speakers}
         given = [name for name, value in bounds.items() if value is not None]
         if self.num_speakers is not None and given:

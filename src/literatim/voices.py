@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ from literatim.models.speaker_checkpoint import read_speaker
 from literatim.options import AudioOptions, HubOptions, VadOptions
 from literatim.pipeline import diarize as turns
 from literatim.pipeline.cluster import Wanted, check_method
+from literatim.pipeline.known import with_names
+from literatim.pipeline.speaker_book import SpeakerBook
 from literatim.pipeline.speaker_identity import ModelIdentity, identity_of
 from literatim.pipeline.voice import VoiceEncoder, load_encoder
 from literatim.speaker_options import DiarizeOptions, SpeakerLoadOptions
@@ -159,13 +161,16 @@ class SpeakerModel:
 
         `progress_callback` is called with the share that is heard, where the recording says how long it is. Keyword
         arguments are the fields of `DiarizeOptions` and `AudioOptions`. Where two speak at once, the time is put down
-        to the one who is heard more. Raises AudioError, OptionError, and DependencyError for spectral clustering
-        without its packages.
+        to the one who is heard more. Raises AudioError, OptionError, SpeakerBookError, and DependencyError for spectral
+        clustering without its packages.
         """
         names = {item.name for item in fields(DiarizeOptions)}
         how = build(DiarizeOptions, {name: value for name, value in options.items() if name in names})
         asked = _audio_options({name: value for name, value in options.items() if name not in names})
         check_method(how.clustering)
+        book = None if how.speaker_book is None else SpeakerBook(how.speaker_book, self)
+        if book is not None:
+            book.voices()  # what stands in its way is said before an hour is heard
         similarity = how.speaker_similarity
         if similarity is None:
             similarity = _cosine(self.folder, "cluster_similarity", SIMILARITY)
@@ -173,7 +178,12 @@ class SpeakerModel:
         with devices.precision(self.precision, self.device):
             heard = turns.hear(_blocks(stream, progress_callback), detector(), self.encoder.embed_windows)
         wanted = Wanted(similarity, how.least, how.most, how.clustering)
-        return turns.diarize(heard, wanted, stream.seconds, stream.warnings)
+        found = turns.diarize(heard, wanted, stream.seconds, stream.warnings)
+        if book is None or not found.speakers:
+            return found
+        limit = self.threshold if how.speaker_threshold is None else how.speaker_threshold
+        named = with_names(found, book.names(dict(zip(found.speakers, found.voices, strict=True)), limit))
+        return replace(named, warnings=(*found.warnings, *book.warnings))
 
     def _of(self, one: Any, options: dict[str, Any]) -> Embedding:
         if not isinstance(one, Embedding):
