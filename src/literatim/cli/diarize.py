@@ -15,6 +15,7 @@ from literatim.cli import inputs
 from literatim.cli.bench_common import Names
 from literatim.cli.flags import chosen, flags
 from literatim.cli.inputs import Item
+from literatim.cli.places import files_of, make_folders
 from literatim.cli.progress import Progress, clock_time
 from literatim.cli.recognizer import load_voices
 from literatim.cli.summary import Ended
@@ -119,18 +120,10 @@ class _Shown:
         return cls(formats, folder, values["as_json"], titled)
 
     def files(self, item: Item) -> list[Path]:
-        if self.folder is None:
-            return []
-        place = self.folder / item.place
-        return [place.with_name(f"{place.name}.{format}") for format in self.formats]
+        return files_of(self.folder, item, self.formats)
 
     def prepare(self, items: list[Item]) -> None:
-        for folder in sorted({path.parent for item in items for path in self.files(item)}):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                atomic.tidy(folder)
-            except OSError as error:
-                raise LiteratimError(f"cannot write in {folder}: {error.strerror}; choose another") from error
+        make_folders(path for item in items for path in self.files(item))
 
     def show(self, item: Item, found: Diarization) -> None:
         for warning in found.warnings:

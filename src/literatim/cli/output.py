@@ -12,11 +12,12 @@ import click
 
 from literatim.cli.flags import chosen
 from literatim.cli.inputs import Item
+from literatim.cli.places import files_of, make_folders
 from literatim.declare import build
-from literatim.errors import LiteratimError, OptionError
+from literatim.errors import OptionError
 from literatim.models.medasr_config import MODEL_TYPE
 from literatim.options import OUTPUT_FORMATS, REPORT_FORMATS, SubtitleOptions
-from literatim.text import atomic, dictation, writers
+from literatim.text import dictation, writers
 from literatim.types import Segment, Speculation, Transcript
 
 
@@ -73,21 +74,11 @@ class Output:
 
     def files(self, item: Item) -> list[Path]:
         """All files of a recording, whether they exist or not."""
-        if self.folder is None:
-            return []
-        place = self.folder / item.place
-        return [place.with_name(f"{place.name}.{writers.suffix(format)}") for format in self.formats]
+        return files_of(self.folder, item, map(writers.suffix, self.formats))
 
     def prepare(self, items: list[Item]) -> None:
-        """Make the folders and take away what a killed run left in them. Raises LiteratimError where that fails."""
-        for folder in sorted({path.parent for item in items for path in self.files(item)}):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                atomic.tidy(folder)
-            except OSError as error:
-                raise LiteratimError(
-                    f"cannot write in {folder}: {error.strerror}; choose another output_dir"
-                ) from error
+        """Make the folders that they lie in. Raises LiteratimError where that fails."""
+        make_folders(path for item in items for path in self.files(item))
 
     def show(self, item: Item, transcript: Transcript) -> None:
         """Text to standard output, files into the folder, warnings to standard error."""

@@ -36,6 +36,12 @@ class Learner(Generic[Model]):
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
+    def restore(self, state: dict[str, Any]) -> None:
+        """What `save` kept."""
+        self.model.load_state_dict(state["model"])
+        self.head.load_state_dict(state["head"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
     def save(self, path: Path, **more: Any) -> None:
         """Everything needed to go on, with `more` beside it; whole or not at all."""
         part = path.with_suffix(".part")

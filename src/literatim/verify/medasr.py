@@ -22,8 +22,8 @@ from literatim.models.medasr_checkpoint import load_medasr
 from literatim.pipeline.listener import WIDTH, Listener
 from literatim.text.medasr import MedasrTokenizer
 from literatim.verify.sites import ENCODED, HEAD, INPUT, PARTS
-from literatim.verify.subject import CPU, Clip, Mark, Said, nobody
-from literatim.verify.watch import Pretend, Seer, Watch, tensors
+from literatim.verify.subject import CPU, Clip, Mark, Said, Watchable, nobody
+from literatim.verify.watch import Pretend, tensors
 
 SECONDS = (5.0, 3.4, 4.3)  # of the clips, by turns: all are filled up to WIDTH, so that masks have work to do
 ROTATION, SHUT_OUT, CHOSEN = "encoder.rotation", "encoder.mask", "head.choice"
@@ -62,7 +62,7 @@ class MedasrSites:
         return f"{self._at.rpartition('.')[0]}.{PARTS.get(op, op)}"
 
 
-class MedasrSubject:
+class MedasrSubject(Watchable):
     """A MedASR with the listener that runs it."""
 
     end = NO_END
@@ -112,16 +112,9 @@ class MedasrSubject:
         tokens = tuple(steps.ids.tolist())
         return Said(tokens, self.decode(tokens))
 
-    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
-        """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
-        watch = Watch(seer, MedasrSites(self.model), self.device == CPU, self.dtype if self.wide else None)
-
-        def both(stage: str, rows: tuple[int, ...]) -> None:
-            watch.stage = stage
-            mark(stage, rows)
-
-        with watch:
-            return self.work(clips, both, steps)
+    def sites(self) -> MedasrSites:
+        """Names of the places, for one run."""
+        return MedasrSites(self.model)
 
 
 def features(samples: Tensor, at: int, n_mels: int) -> Tensor:

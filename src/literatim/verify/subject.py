@@ -6,11 +6,12 @@ A further family is one more class like `WhisperSubject`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -61,7 +62,48 @@ class Said:
     accepted: int = 0
 
 
-class WhisperSubject:
+class Sites(Protocol):
+    """Says which place of the network a call belongs to; for one run, since it remembers where the run is."""
+
+    def __call__(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The place's name."""
+
+    def close(self) -> None:
+        """Leave the network as it was."""
+
+
+class Watchable(ABC):
+    """A subject whose work can be watched. `wide`: its weights, of `dtype`, are held in float64."""
+
+    device: torch.device
+    dtype: torch.dtype
+    wide: bool
+
+    @abstractmethod
+    def work(self, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
+        """Its work on all clips, as one batch."""
+
+    @abstractmethod
+    def sites(self) -> Sites:
+        """Names of the places, for one run."""
+
+    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
+        """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
+        sites = self.sites()
+        watch = Watch(seer, sites, self.device == CPU, self.dtype if self.wide else None)
+
+        def both(stage: str, rows: tuple[int, ...]) -> None:
+            watch.stage = stage
+            mark(stage, rows)
+
+        try:
+            with watch:
+                return self.work(clips, both, steps)
+        finally:
+            sites.close()
+
+
+class WhisperSubject(Watchable):
     """A Whisper with the engine that runs it."""
 
     def __init__(
@@ -148,17 +190,6 @@ class WhisperSubject:
         text = self.tokenizer.decode(row.said).strip()
         return Said(tuple(row.said), text, row.proposed, row.accepted)
 
-    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
-        """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
-        sites = WhisperSites(self.model)
-        watch = Watch(seer, sites, self.device == CPU, self.dtype if self.wide else None)
-
-        def both(stage: str, rows: tuple[int, ...]) -> None:
-            watch.stage = stage
-            mark(stage, rows)
-
-        try:
-            with watch:
-                return self.work(clips, both, steps)
-        finally:
-            sites.close()
+    def sites(self) -> WhisperSites:
+        """Names of the places, for one run."""
+        return WhisperSites(self.model)

@@ -27,9 +27,9 @@ from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.verify.end_to_end import FLOAT64
 from literatim.verify.passes import Wide
 from literatim.verify.speakers import scores, vectors
-from literatim.verify.subject import CPU, Clip, Mark, Said, nobody
+from literatim.verify.subject import CPU, Clip, Mark, Said, Watchable, nobody
 from literatim.verify.types import EndToEnd
-from literatim.verify.watch import Pretend, Seer, Watch, tensors
+from literatim.verify.watch import Pretend, Watch, tensors
 
 BUNDLED = Path(demo.__file__).parent / "clips"
 FRAMES = (200, 136, 172)  # of the windows that are watched, by turns: all are filled up to the first of these
@@ -48,6 +48,9 @@ class VoiceSites:
         self._owners = {id(item): name.rpartition(".")[0] for name, item in model.named_parameters()}
         self._at = INPUT
 
+    def close(self) -> None:
+        """Nothing was changed in the network."""
+
     def __call__(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The module whose parameter is used; else the stem's or block's part, or the pooling."""
         found = (self._owners.get(id(item)) for item in tensors((args, kwargs)))
@@ -63,7 +66,7 @@ class VoiceSites:
         return f"{block}.{op.rstrip('_')}"
 
 
-class VoiceSubject:
+class VoiceSubject(Watchable):
     """A network for voices."""
 
     def __init__(
@@ -92,16 +95,9 @@ class VoiceSubject:
         with Watch(Wide(), VoiceSites(self.model), True, self.dtype):
             return torch.cat([self._run(part) for part in parts])
 
-    def watch(self, seer: Seer, clips: list[Clip], mark: Mark = nobody, steps: int | None = None) -> list[Said]:
-        """`work`, with every operation handed to `seer`; on the CPU under an accelerator's name."""
-        watch = Watch(seer, VoiceSites(self.model), self.device == CPU, self.dtype if self.wide else None)
-
-        def both(stage: str, rows: tuple[int, ...]) -> None:
-            watch.stage = stage
-            mark(stage, rows)
-
-        with watch:
-            return self.work(clips, both, steps)
+    def sites(self) -> VoiceSites:
+        """Names of the places, for one run."""
+        return VoiceSites(self.model)
 
     def _run(self, clips: Sequence[Clip]) -> Tensor:
         """(B, E), of frames that are filled up to one width."""

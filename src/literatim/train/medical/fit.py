@@ -9,9 +9,6 @@ from its last checkpoint when it is started again with the same OUT. Graves et a
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from transformers import LasrCTCConfig, LasrForCTC
 
 from literatim.train.compose import endless
 from literatim.train.corpus import Corpus
+from literatim.train.course import Course
 from literatim.train.learner import Learner
 from literatim.train.medical import vocabulary
 from literatim.train.medical.compose import Composer, Phase
@@ -107,66 +105,16 @@ def losses(learner: Medasr, batch: dict[str, torch.Tensor]) -> tuple[torch.Tenso
     )
 
 
-class Run:
-    """One training run: schedule, log, checkpoints."""
+class Run(Course[LasrForCTC]):
+    """One training run."""
 
     def __init__(self, learner: Medasr, given: argparse.Namespace) -> None:
-        self.learner, self.given = learner, given
-        self.step, self.before, self.worked = 0, 0.0, 0.0
-        self.began, self.sums = time.monotonic(), [0.0] * 3
-        self.logged = self.saved = 0.0
-        self.path: Path = given.out / "checkpoint.pt"
-        if self.path.exists():
-            self._resume()
-
-    def _resume(self) -> None:
-        state = torch.load(self.path, weights_only=True)
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.head.load_state_dict(state["head"])
-        self.learner.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.before, self.worked = state["step"], state["minutes"], state["worked"]
-        self.logged = self.saved = self.before
-
-    def minutes(self) -> float:
-        """Since the start of this run, those before it was killed among them."""
-        return self.before + (time.monotonic() - self.began) / 60
-
-    def share(self) -> float:
-        """How much of the run is over."""
-        done: float = self.minutes() / self.given.minutes
-        return done
-
-    def rate(self) -> float:
-        """The learning rate now: a rise over the first steps, a fall over the last part of the run."""
-        rise: float = min(1.0, (self.step + 1) / self.given.warmup)
-        fall: float = min(1.0, max(0.01, (1 - self.share()) / (1 - FALL)))
-        return float(self.given.rate * rise * fall)
+        super().__init__(learner, given, FALL, ("pieces", "phonemes"))
 
     def update(self, batch: dict[str, torch.Tensor], weight: float) -> None:
         """One optimiser step."""
-        rate = self.rate()
         pieces, phonemes = losses(self.learner, batch)
-        self.learner.learn((1 - weight) * pieces + weight * phonemes, rate)
-        self.step += 1
-        for index, value in enumerate((pieces, phonemes, torch.ones(()))):
-            self.sums[index] += value.item()
-
-    def record(self) -> None:
-        """A log line each half minute, a checkpoint every three."""
-        minutes = self.minutes()
-        if minutes - self.logged > 0.5:
-            pieces, phonemes, count = self.sums
-            row = {"minutes": round(minutes, 2), "step": self.step, "pieces": round(pieces / count, 4)}
-            sys.stderr.write(json.dumps(row | {"phonemes": round(phonemes / count, 4)}) + "\n")
-            self.sums, self.logged = [0.0] * 3, minutes
-        if minutes - self.saved > 3:
-            self.save()
-            self.saved = minutes
-
-    def save(self) -> None:
-        """Everything needed to go on."""
-        worked = self.worked + time.process_time() / 60
-        self.learner.save(self.path, step=self.step, minutes=self.minutes(), worked=worked)
+        self.learn((1 - weight) * pieces + weight * phonemes, pieces, phonemes)
 
 
 def statistics(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
@@ -195,13 +143,8 @@ def train(given: argparse.Namespace) -> None:
     composer = Composer(corpus, tokenizer, phonemes, given.seed + run.step)
     for phase, weight in zip(PHASES, PHONEME_WEIGHTS, strict=True):
         until = min(1.0, until + phase.share)
-        if run.share() >= until:
-            continue
-        for batch in endless(partial(composer.batch, phase), ahead=4):
+        for batch in run.until(until, endless(partial(composer.batch, phase), ahead=4)):
             run.update(batch, weight)
-            run.record()
-            if run.share() >= until:
-                break
     run.save()
 
 

@@ -9,9 +9,6 @@ goes on from its last checkpoint when it is started again with the same OUT.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,7 @@ import torch
 from torch import nn
 
 from literatim.train.compose import Batch, endless
+from literatim.train.course import Course
 from literatim.train.learner import Learner
 from literatim.train.speaker.compose import Composer
 from literatim.train.speaker.corpus import Corpus
@@ -42,40 +40,11 @@ class Phase:
 PHASES = (Phase(0.3, (100, 120), 32), Phase(0.35, (120, 150, 200), 40), Phase(1.0, (140, 150, 200, 300), 48))
 
 
-class Run:
-    """One training run: schedule, log, checkpoints."""
+class Run(Course[TrainingNet]):
+    """One training run."""
 
     def __init__(self, learner: Learner[TrainingNet], given: argparse.Namespace) -> None:
-        self.learner, self.given = learner, given
-        self.step, self.before, self.worked = 0, 0.0, 0.0
-        self.began, self.sums = time.monotonic(), [0.0] * 3
-        self.logged = self.saved = 0.0
-        self.path: Path = given.out / "checkpoint.pt"
-        if self.path.exists():
-            self._resume()
-
-    def _resume(self) -> None:
-        state = torch.load(self.path, weights_only=True)
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.head.load_state_dict(state["head"])
-        self.learner.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.before, self.worked = state["step"], state["minutes"], state["worked"]
-        self.logged = self.saved = self.before
-
-    def minutes(self) -> float:
-        """Since the start of this run, those before it was killed among them."""
-        return self.before + (time.monotonic() - self.began) / 60
-
-    def share(self) -> float:
-        """How much of the run is over."""
-        done: float = self.minutes() / self.given.minutes
-        return done
-
-    def rate(self) -> float:
-        """The learning rate now: a rise over the first steps, a fall over the last part of the run."""
-        rise: float = min(1.0, (self.step + 1) / self.given.warmup)
-        fall: float = min(1.0, max(0.01, (1 - self.share()) / (1 - FALL)))
-        return float(self.given.rate * rise * fall)
+        super().__init__(learner, given, FALL, ("loss", "right"))
 
     def margin(self) -> float:
         """In radians, now."""
@@ -87,27 +56,7 @@ class Run:
         with torch.autocast("cpu", torch.bfloat16):
             embeddings = self.learner.model(batch["frames"])
         loss, right = additive_margin(embeddings, self.learner.head.weight, batch["voices"], self.margin())
-        self.learner.learn(loss, self.rate())
-        self.step += 1
-        for index, value in enumerate((loss, right, torch.ones(()))):
-            self.sums[index] += value.item()
-
-    def record(self) -> None:
-        """A log line each half minute, a checkpoint every three."""
-        minutes = self.minutes()
-        if minutes - self.logged > 0.5:
-            loss, right, count = self.sums
-            row = {"minutes": round(minutes, 2), "step": self.step, "loss": round(loss / count, 4)}
-            sys.stderr.write(json.dumps(row | {"right": round(right / count, 4)}) + "\n")
-            self.sums, self.logged = [0.0] * 3, minutes
-        if minutes - self.saved > 3:
-            self.save()
-            self.saved = minutes
-
-    def save(self) -> None:
-        """Everything needed to go on."""
-        worked = self.worked + time.process_time() / 60
-        self.learner.save(self.path, step=self.step, minutes=self.minutes(), worked=worked)
+        self.learn(loss, loss, right)
 
 
 def train(given: argparse.Namespace) -> None:
@@ -120,13 +69,8 @@ def train(given: argparse.Namespace) -> None:
     composer, until = Composer(corpus, given.seed + run.step), 0.0
     for phase in PHASES:
         until = min(1.0, until + phase.share)
-        if run.share() >= until:
-            continue
-        for batch in endless(partial(composer.batch, phase.frames, phase.batch), ahead=4):
+        for batch in run.until(until, endless(partial(composer.batch, phase.frames, phase.batch), ahead=4)):
             run.update(batch)
-            run.record()
-            if run.share() >= until:
-                break
     run.save()
 
 
