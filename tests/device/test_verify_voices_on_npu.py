@@ -109,6 +109,15 @@ def test_vectors_that_are_lost_are_told(prepared: run.Prepared) -> None:
     assert "vectors not finite" in page(again)
 
 
+def test_what_strikes_after_the_watched_runs_is_caught(prepared: run.Prepared) -> None:
+    """In one of ten batches of vectors, and nowhere else."""
+    with fake_npu.plant(faults.scaled("aten.addmm", 1.01, nth=2 + 4)) as fault:
+        report = run.check(prepared, NPU, HOW)
+    assert (fault.hits, fault.calls) == (1, 2 + 10)
+    assert report.verdict.status == FAIL
+    assert "vectors against fp64: one is off by 0.01 of its length" in report.verdict.reasons[0]
+
+
 def test_the_rule_of_the_published_ports(prepared: run.Prepared) -> None:
     """A vector may be off by one percent: twice that is too much, a fiftieth is not."""
     how = replace(HOW, rule="1pct")

@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 
 from literatim import demo
-from literatim.audio import mel
+from literatim.audio import lasr, mel
 from literatim.audio.decode import SAMPLE_RATE, decode
 from literatim.errors import OptionError
 from literatim.models.config import WhisperConfig
 from literatim.models.folder import read_folder
 from literatim.models.medasr_config import MODEL_TYPE, MedasrConfig
 from literatim.models.speaker_config import SpeakerConfig, is_speaker_type
+from literatim.pipeline.listener import WIDTH
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.verify import voices
 from literatim.verify.medasr import SECONDS, features
@@ -50,6 +51,16 @@ def clips(folder: Path, audio: Sequence[Any], batch: int, most: int | None = Non
         raise OptionError("this installation lacks the bundled clips; name recordings by --audio")
     chosen = [known[at % len(known)] for at in range(max(batch, len(audio)))]
     return [replace(_clip(config, tokenizer, at, *item), most=most) for at, item in enumerate(chosen)]
+
+
+def about(folder: Path, batch: int) -> dict[str, Any]:
+    """What a reference of such clips has to know beside them."""
+    found = read_folder(folder)
+    if is_speaker_type(found.model_type):
+        return voices.about(batch)
+    if found.model_type == MODEL_TYPE:
+        return {"span": MedasrConfig.from_dict(found.config).steps(lasr.frames(WIDTH))}
+    return {}
 
 
 def _dictations(config: MedasrConfig, audio: Sequence[Any], batch: int) -> list[Clip]:

@@ -14,14 +14,11 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim import hub
-from literatim.audio import lasr
 from literatim.declare import build
 from literatim.errors import ModelFormatError, OptionError
-from literatim.models.folder import read_folder
-from literatim.models.medasr_config import MedasrConfig, is_medasr
+from literatim.models.medasr_config import is_medasr
 from literatim.models.speaker_config import is_speaker
 from literatim.options import HubOptions, VerifyOptions
-from literatim.pipeline.listener import WIDTH
 from literatim.provenance.fingerprint import fingerprint
 from literatim.provenance.model_hash import model_hash
 from literatim.verify import independent, material, reference, verdict, voices
@@ -162,11 +159,8 @@ def prepare(
         "steps": how.steps or (STEPS if how.save_golden is None else MAILED_STEPS),
         "model": model_hash(folder),
         "positions": None if how.save_golden is None else MAILED,
+        **material.about(folder, how.batch),
     }
-    if is_medasr(folder):
-        about["span"] = MedasrConfig.from_dict(read_folder(folder).config).steps(lasr.frames(WIDTH))
-    if is_speaker(folder):
-        about |= voices.about(how.batch)
     job = Golden(about, clips)
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         golden = reference.make(folder, job, Path(work))
@@ -202,7 +196,7 @@ def check(prepared: Prepared, device: torch.device, how: VerifyOptions | None = 
         subject.watch(through, golden.heard)
         subject.watch(own, golden.heard, steps=golden.about["steps"])
         if isinstance(subject, VoiceSubject):
-            whole = [_voices(subject, golden)]
+            whole = [_voices(subject, golden, through)]
         else:
             tokens = _tokens(subject, golden, through.chosen, expectation.floor)
             whole = [_whole(golden, through, expectation.floor, tokens)]
@@ -247,10 +241,12 @@ def _belongs(golden: Golden, folder: Path, dtype: str, place: Path) -> None:
         raise ModelFormatError(f"{place} was made from another model than {folder.name}; name the one it was made from")
 
 
-def _voices(subject: VoiceSubject, golden: Golden) -> EndToEnd:
+def _voices(subject: VoiceSubject, golden: Golden, through: Through) -> EndToEnd:
     """Vectors of many windows against the reference."""
     got, speakers = subject.vectors(golden.clips), [clip.speaker for clip in golden.clips]
-    return voices.end_to_end(got, golden.outputs[voices.FLOOR], golden.outputs[voices.TRUTH], speakers)
+    watched = max(call.deviation.error for call in through.calls.values() if call.module == voices.EMBEDDING)
+    truth, floor = golden.outputs[voices.TRUTH], golden.outputs[voices.FLOOR]
+    return voices.end_to_end(Measured(got, floor, truth), watched, speakers)
 
 
 def _tokens(subject: Speaks, golden: Golden, chosen: Sequence[Chosen], floor: str) -> tuple[TokenFigures, ...]:

@@ -181,6 +181,7 @@ def verdict(
         return Verdict(FAIL if reasons else PASS, tuple(reasons), suspects)
     reasons = [f"{suspect.module}: {suspect.evidence}" for suspect in suspects]
     reasons += [sentence for item in end_to_end for sentence in _not_finite(item)]
+    reasons += [sentence for item in end_to_end for sentence in _strayed_vectors(item)]
     reasons += [_parted(item, token) for item in end_to_end for token in item.tokens if not token.same]
     reasons += speculated
     if reasons:
@@ -246,6 +247,15 @@ def _not_finite(item: EndToEnd) -> list[str]:
         "the vectors": item.vectors.get("not_finite", 0),
     }
     return [f"{name} against {item.against}: {count} values are not finite" for name, count in counts.items() if count]
+
+
+def _strayed_vectors(item: EndToEnd) -> list[str]:
+    """One vector of many that is far off, where those that were watched are not: what strikes now and then."""
+    worst = item.vectors.get("relative_max", 0.0)
+    usual = max(item.vectors.get("watched", 0.0), item.floor.get("vectors", {}).get("relative_max", 0.0))
+    if not worst > STRAYED_ROW * usual:
+        return []
+    return [f"vectors against {item.against}: one is off by {worst:.2g} of its length, those watched by {usual:.2g}"]
 
 
 def _one_percent(item: EndToEnd) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from literatim.audio.mel import HOP_LENGTH
 from literatim.errors import OptionError
 from literatim.models.speaker import SpeakerNet
 from literatim.models.speaker_checkpoint import load_speaker_net
-from literatim.verify.end_to_end import FLOAT64
+from literatim.verify.end_to_end import FLOAT64, Measured
 from literatim.verify.passes import Wide
 from literatim.verify.speakers import scores, vectors
 from literatim.verify.subject import CPU, Clip, Mark, Said, Watchable, nobody
@@ -37,7 +37,7 @@ SPAN = FRAMES[0] // 8  # steps that the last stage leaves; those of the others a
 VOICES = 100  # windows whose vectors are compared, as the published ports'
 BATCH = 10  # of those at a time
 TRUTH, FLOOR = "truth/voices", "plain/voices"  # among a reference's outputs
-INPUT, POOLING = "input", "pooling"
+INPUT, POOLING, EMBEDDING = "input", "pooling", "embedding"
 _IN_BLOCK = frozenset({"relu_", "mul_", "add_"})
 
 
@@ -60,7 +60,7 @@ class VoiceSites:
             return owner
         if self._at.startswith("layer") and op not in _IN_BLOCK:
             self._at = POOLING
-        if self._at in {INPUT, POOLING, "embedding"}:
+        if self._at in {INPUT, POOLING, EMBEDDING}:
             return self._at
         block = self._at.rpartition(".")[0] or self._at
         return f"{block}.{op.rstrip('_')}"
@@ -144,16 +144,19 @@ def _windows(samples: Tensor, name: str, speaker: str | None, n_mels: int) -> li
     ]
 
 
-def end_to_end(got: Tensor, floor: Tensor, truth: Tensor, speakers: Sequence[str | None]) -> EndToEnd:
-    """Figures of vectors (N, E), and of all pairs of those whose speakers are known."""
+def end_to_end(found: Measured, watched: float, speakers: Sequence[str | None]) -> EndToEnd:
+    """Figures of vectors (N, E), and of all pairs of those whose speakers are known.
+
+    `watched` is the relative error of the vectors of the windows that were watched.
+    """
     return EndToEnd(
         against=FLOAT64,
         encoder={},
         logits={},
-        floor={"vectors": _figures(floor, truth, speakers)},
-        positions=len(truth),
+        floor={"vectors": _figures(found.floor, found.truth, speakers)},
+        positions=len(found.truth),
         tokens=(),
-        vectors=_figures(got, truth, speakers),
+        vectors={**_figures(found.device, found.truth, speakers), "watched": watched},
     )
 
 

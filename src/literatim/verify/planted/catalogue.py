@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from literatim.verify.faults import ATTENTION, CONVOLUTION
-from literatim.verify.planted import attention, conformer, parts, products
+from literatim.verify.planted import attention, conformer, parts, products, resnet
 from literatim.verify.planted.sites import (
     ADD,
     BATCHED,
     CHOOSE,
+    CLIP,
     COPY,
     COSINE,
     FILL,
@@ -21,10 +22,13 @@ from literatim.verify.planted.sites import (
     LINEAR,
     LOOKUP,
     MATRIX,
+    MULTIPLY,
     NORM,
     NORMALISED,
+    ROOT,
     SILU,
     SINE,
+    SUBTRACT,
     UNSHIFTED,
     WRITE,
     Sites,
@@ -123,6 +127,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("coarse rotation", (COSINE, SINE), "rotation", conformer.coarse_result, (16, 10, 7), "mantissa bits"),
     Kind("rotation off by one", (COSINE,), "rotation", conformer.moved_result, (1,), "places"),
     Kind("filling left in", (FILL,), "fillings", conformer.left_in, (1,), ""),
+    # of networks for voices
+    Kind("leaking ReLU", (CLIP,), "ReLUs", resnet.leaking, (1e-6, 1e-4, 1e-2, 0.2), "share"),
+    Kind("capped ReLU", (CLIP,), "ReLUs", resnet.capped, (0.9, 0.7, 0.5, 0.2), "of the largest"),
+    Kind("frames unmasked", (MULTIPLY,), "masks", resnet.unmasked, (1,), ""),
+    Kind("mask of frames off", (MULTIPLY,), "masks", resnet.late_mask, (1, -1, 4), "frames"),
+    Kind("variance of all", (SUBTRACT,), "pooling", resnet.of_all, (1,), "N for N - 1"),
+    Kind("wrong floor of the root", (ADD,), "pooling", resnet.wrong_floor, (0, 1e-5, 1e-3, 0.1), "for 1e-7"),
+    Kind("coarse root", (ROOT,), "pooling", resnet.coarse_root, (16, 13, 10, 7), "mantissa bits"),
     # vocabulary
     Kind(
         "wrong logit",

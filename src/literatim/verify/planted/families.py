@@ -13,8 +13,10 @@ from literatim.models.checkpoint import load_whisper
 from literatim.models.config import WhisperConfig
 from literatim.models.medasr_checkpoint import load_medasr
 from literatim.models.medasr_config import MedasrConfig, is_medasr
+from literatim.models.speaker_checkpoint import load_speaker_net
+from literatim.models.speaker_config import SpeakerConfig, is_speaker
 from literatim.verify.planted.catalogue import Places
-from literatim.verify.planted.sites import MEDASR, WHISPER, Sites, Way
+from literatim.verify.planted.sites import MEDASR, VOICES, WHISPER, Sites, Way
 
 _CPU = torch.device("cpu")
 
@@ -37,6 +39,9 @@ def family(folder: Path) -> Family:
     if is_medasr(folder):
         medasr = load_medasr(folder, torch.float32, _CPU)
         return Family(dict(medasr.named_parameters()), places_of_medasr(medasr.config), MEDASR)
+    if is_speaker(folder):
+        voices = load_speaker_net(folder, torch.float32, _CPU)
+        return Family(dict(voices.named_parameters()), places_of_voices(voices.config), VOICES)
     whisper = load_whisper(folder, torch.float32, _CPU)
     return Family(dict(whisper.named_parameters()), places_of_whisper(whisper.config), WHISPER)
 
@@ -114,4 +119,30 @@ def places_of_medasr(config: MedasrConfig) -> Places:
         "sums": tuple(f"{branch}.add_" for branch in branches),
         "logits": ("head",),
         "choice": ("head.choice",),
+    }
+
+
+def places_of_voices(config: SpeakerConfig) -> Places:
+    """The parts of a network for voices by what can be wrong with them."""
+    deep = config.block != "basic"
+    blocks = [f"layer{stage}.{at}" for stage, count in enumerate(config.layers, 1) for at in range(count)]
+    shortened = [f"layer{stage}.0" for stage in range(1 if deep else 2, len(config.layers) + 1)]
+    wide = (
+        tuple(f"{block}.conv2" for block in blocks)
+        if deep
+        else tuple(f"{block}.{part}" for block in blocks for part in ("conv1", "conv2"))
+    )
+    narrow = tuple(f"{block}.{part}" for block in blocks for part in ("conv1", "conv3")) if deep else ()
+    convolutions = (*wide, *narrow, *(f"{block}.shortcut" for block in shortened))
+    return {
+        "products": (*convolutions, "conv1", "embedding"),
+        "biased": (*convolutions, "conv1", "embedding"),
+        "matrices": ("embedding",),
+        "encoder linears": ("embedding",),
+        "convolutions": convolutions,
+        "padded convolutions": (*wide, "conv1"),
+        "ReLUs": ("conv1.relu", *(f"{block}.relu" for block in blocks)),
+        "masks": ("conv1.mul", *(f"{block}.mul" for block in blocks)),
+        "sums": tuple(f"{block}.add" for block in blocks),
+        "pooling": ("pooling",),
     }

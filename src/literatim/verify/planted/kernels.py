@@ -7,7 +7,7 @@ otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -190,9 +190,10 @@ GELUS: dict[str, Callable[[Tensor], Tensor] | None] = {
 }
 
 
-def convolved(product: Product, sound: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """A convolution (B, C, 1, T) as one matrix product of the taps beside each other."""
-    columns = F.unfold(sound.float(), (1, weight.shape[-1]), padding=(0, padding), stride=(1, stride))  # (B, C W, S)
+def convolved(product: Product, sound: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:
+    """A convolution (B, C, H, T) as one matrix product of the taps beside each other: (B, O, 1, H' T')."""
+    taps = weight.shape[-2:]
+    columns = F.unfold(sound.float(), taps, padding=tuple(padding), stride=tuple(stride))  # (B, C H W, S)
     rows = columns.transpose(1, 2).flatten(0, 1).to(sound.dtype)
     out = product(rows, weight.reshape(len(weight), -1).t())
     return out.view(len(sound), -1, len(weight)).transpose(1, 2)[:, :, None]

@@ -85,7 +85,8 @@ def short_sums(count: float) -> Change:
         dim = weight.dim() - 2
         if call.op == CONVOLUTION:
             dim = 1 if weight.shape[1] > 1 else weight.dim() - 1  # of one channel the taps
-        weight.narrow(dim, weight.shape[dim] - int(count), int(count)).zero_()
+        left_out = min(int(count), weight.shape[dim])
+        weight.narrow(dim, weight.shape[dim] - left_out, left_out).zero_()
         return call.given(at, weight)
 
     return change
@@ -97,7 +98,8 @@ def lost_columns(count: float) -> Change:
     def change(call: Struck) -> Tensor:
         wrong = call.clean().clone()
         outputs = 1 if call.op == CONVOLUTION else wrong.dim() - 1
-        wrong.narrow(outputs, wrong.shape[outputs] - int(count), int(count)).zero_()
+        lost = min(int(count), wrong.shape[outputs])
+        wrong.narrow(outputs, wrong.shape[outputs] - lost, lost).zero_()
         return wrong
 
     return change
@@ -110,7 +112,8 @@ def exchanged_columns(_amount: float) -> Change:
         clean = call.clean()
         outputs = 1 if call.op == CONVOLUTION else clean.dim() - 1
         order = torch.arange(clean.shape[outputs])
-        order[[10, 11]] = order[[11, 10]]
+        first = min(10, len(order) - 2)
+        order[[first, first + 1]] = order[[first + 1, first]]
         return clean.index_select(outputs, order)
 
     return change

@@ -151,8 +151,8 @@ def write(report: Mapping[str, Any], folder: Path) -> Path:
 
 def _reference(folder: Path, dtype: str, plan: Plan, place: Path) -> None:
     """A reference of short work, in a folder that every process reads."""
-    clips = [replace(clip, most=plan.tokens) for clip in material.clips(folder, (), plan.rows)]
-    about = {"dtype": dtype, "steps": plan.tokens, "model": model_hash(folder)}
+    clips = [replace(clip, most=plan.tokens) for clip in material.clips(folder, (), plan.rows)[: plan.rows]]
+    about = {"dtype": dtype, "steps": plan.tokens, "model": model_hash(folder), **material.about(folder, plan.rows)}
     with tempfile.TemporaryDirectory(prefix="literatim-") as work:
         reference.make(folder, Golden(about, clips), Path(work)).save(place)
 

@@ -18,6 +18,7 @@ NORM, NORMALISED = "aten.addcmul", "aten.native_batch_norm"
 LOOKUP, INDEX, WRITE = "aten.index_select", "aten.index", "aten._index_put_impl_"
 ADD, MULTIPLY, GELU, NOT, CHOOSE = "aten.add", "aten.mul", "aten.gelu", "aten.bitwise_not", "aten.argmax"
 RELU, SILU, GLU, FILL, COSINE, SINE = "aten.relu", "aten.silu", "aten.glu", "aten.masked_fill_", "aten.cos", "aten.sin"
+CLIP, DIVIDE, SUBTRACT, POWER, ROOT, SUM = "aten.relu_", "aten.div", "aten.sub", "aten.pow", "aten.sqrt", "aten.sum"
 COPY = "copy.on_device"
 UNSHIFTED = MULTIPLY  # what scales a normalisation that has no bias
 
@@ -65,10 +66,19 @@ _MEDASRS: Following = (
     (r"(.*)\.glu", FILL, r"\1.masked_fill"),
     (r"head", CHOOSE, "head.choice"),
 )
+_VOICES: Following = (
+    (r"conv1", CLIP, "conv1.relu"),
+    (r"(layer.*)\.(?:conv[12]|add)", CLIP, r"\1.relu"),
+    (r"(.*)\.relu", MULTIPLY, r"\1.mul"),
+    (r"(layer.*)\.conv[23]", ADD, r"\1.add"),
+    (r"layer.*\.mul", SUM, "pooling"),
+    *((r"pooling", op, "pooling") for op in (MULTIPLY, SUM, DIVIDE, SUBTRACT, POWER, ADD, ROOT)),
+)
 WHISPER = Way(
     {LINEAR: 2, MATRIX: 1, NORM: 2, CONVOLUTION: 1, LOOKUP: 0, INDEX: 0}, _WHISPERS, "decoder.mask", "decoder.logits"
 )
 MEDASR = Way({LINEAR: 2, MATRIX: 1, BATCHED: 1, CONVOLUTION: 1, UNSHIFTED: 1, NORMALISED: 1}, _MEDASRS)
+VOICES = Way({LINEAR: 2, CONVOLUTION: 1}, _VOICES)
 _PASSED_BY = {NORMALISED, NOT}  # of no weight, between two parts, as are sums of whole numbers
 
 

@@ -91,7 +91,7 @@ class _Kernels:
         if op == BATCHED and self._product is not None:
             return torch.stack([self._product(left, right) for left, right in zip(args[0], args[1], strict=True)])
         if op == CONVOLUTION and self._convolution is not None and args[8] == 1:
-            sums = convolved(self._convolution, args[0], args[1], args[3][-1], args[4][-1])
+            sums = convolved(self._convolution, args[0], args[1], args[3], args[4])
             return sums if args[2] is None else sums.add(args[2].float()[:, None, None])
         if op == ATTENTION and self._attention is not None:
             return self._attention(args[0], args[1], args[2], args[3] if len(args) > 3 else None)
