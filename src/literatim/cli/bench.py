@@ -13,6 +13,7 @@ COMMANDS = {
     "live": ("literatim.cli.bench_live", "From a word's end to its text, live."),
     "long": ("literatim.cli.bench_long", "Long recordings beside the peers."),
     "dictation": ("literatim.cli.bench_dictation", "MedASR beside transformers."),
+    "voices": ("literatim.cli.bench_voices", "Networks for voices beside other programs."),
     "words": ("literatim.cli.bench_words", "How far the times of words are from the true ones."),
     "der": ("literatim.cli.bench_der", "Diarization error rates."),
     "mixed": ("literatim.cli.bench_mixed", "Languages that take turns in a recording."),

@@ -13,10 +13,14 @@ Letters of shapes: B rows, T frames, M mel bands, C channels, E embedding width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from literatim.models.convolution import Convolution
+from literatim.models.linear import Linear
 from literatim.models.speaker_config import EXPANSIONS, HALVINGS, STAGES, SpeakerConfig
 
 SHORTEST = (1 << HALVINGS) + 1  # frames that leave two steps: 9
@@ -31,27 +35,36 @@ class Block(nn.Module):
         super().__init__()
         leaving = channels * EXPANSIONS[kind]
         if kind == "basic":
-            self.conv1 = nn.Conv2d(entering, channels, 3, stride, padding=1)
-            self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+            self.conv1 = Convolution(entering, channels, 3, stride, padding=1)
+            self.conv2 = Convolution(channels, channels, 3, padding=1)
         else:
-            self.conv1 = nn.Conv2d(entering, channels, 1)
-            self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1)
-            self.conv3 = nn.Conv2d(channels, leaving, 1)
+            self.conv1 = Convolution(entering, channels, 1)
+            self.conv2 = Convolution(channels, channels, 3, stride, padding=1)
+            self.conv3 = Convolution(channels, leaving, 1)
         self.is_bottleneck = kind == "bottleneck"
         self.stride = stride
-        self.shortcut = nn.Conv2d(entering, leaving, 1, stride) if stride > 1 or entering != leaving else None
+        self.shortcut = Convolution(entering, leaving, 1, stride) if stride > 1 or entering != leaving else None
 
     def forward(self, x: Tensor, entering: Tensor | None, leaving: Tensor | None) -> Tensor:
         """(B, C, M, T) -> (B, C', M', T'); masks (B, 1, 1, T) and (B, 1, 1, T') are 0 where a row has no frame."""
         kept = x if self.shortcut is None else self.shortcut(x)
         if self.is_bottleneck:
-            x = _masked(F.relu_(self.conv1(x)), entering)
-            x = _masked(F.relu_(self.conv2(x)), leaving)
-            x = self.conv3(x)
-        else:
-            x = _masked(F.relu_(self.conv1(x)), leaving)
-            x = self.conv2(x)
-        return _masked(F.relu_(x.add_(kept)), leaving)
+            x = _masked(self.conv1.relu(x), entering)
+            x = _masked(self.conv2.relu(x), leaving)
+            return _masked(self.conv3.add_relu(x, kept), leaving)
+        x = _masked(self.conv1.relu(x), leaving)
+        return _masked(self.conv2.add_relu(x, kept), leaving)
+
+    def pack(self, height: int, width: int) -> tuple[int, int]:
+        """Lay the weights out for maps of that size; returns the size of those that leave."""
+        after = -(-height // self.stride), -(-width // self.stride)
+        self.conv1.pack(height, width)
+        self.conv2.pack(*((height, width) if self.is_bottleneck else after))
+        if self.is_bottleneck:
+            self.conv3.pack(*after)
+        if self.shortcut is not None:
+            self.shortcut.pack(height, width)
+        return after
 
 
 class SpeakerNet(nn.Module):
@@ -60,7 +73,7 @@ class SpeakerNet(nn.Module):
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.config = config
-        self.conv1 = nn.Conv2d(1, config.channels[0], 3, padding=1)
+        self.conv1 = Convolution(1, config.channels[0], 3, padding=1)
         entering = config.channels[0]
         for number, (blocks, channels) in enumerate(zip(config.layers, config.channels, strict=True), 1):
             strides = [1 if number == 1 else 2] + [1] * (blocks - 1)
@@ -69,29 +82,44 @@ class SpeakerNet(nn.Module):
                 stage.append(Block(entering, channels, stride, config.block))
                 entering = channels * EXPANSIONS[config.block]
             self.add_module(f"layer{number}", stage)
-        self.embedding = nn.Linear(config.pooled, config.embedding_dim)
+        self.embedding = Linear(config.pooled, config.embedding_dim)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Centred frames (B, T, M) -> (B, E) float32; of a row its first `lengths` (B,) frames count, all if None."""
-        frames, lengths = _repeated(frames, lengths)
+        """Centred frames (B, T, M) -> (B, E) float32; of a row its first `lengths` (B,) frames count, all if None.
+
+        Each of `lengths` is SHORTEST at least: rows of fewer frames are `lengthened` before they are put together.
+        """
+        if lengths is None:
+            frames = lengthened(frames)
         x, mask = self.maps(frames, lengths)
         mean, variance = moments(x, mask)
         return self.project(mean, variance)
 
     def maps(self, frames: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the last stage makes of (B, T, M): (B, C, M / 8, T / 8), and (B, 1, 1, T / 8): 0 where no frame is."""
-        dtype = self.conv1.weight.dtype
+        dtype = self.embedding.weight.dtype
         x = frames.to(dtype).transpose(1, 2)[:, None]  # (B, 1, M, T)
         mask = None if lengths is None else _mask(lengths, frames.shape[1], dtype)
         if mask is not None:
             x = x.where(mask > 0, 0.0)  # what fills a row up may be no number
-        x = _masked(F.relu_(self.conv1(x.contiguous(memory_format=torch.channels_last))), mask)
-        for number in range(1, STAGES + 1):
-            for block in self.get_submodule(f"layer{number}").children():
-                after = mask if mask is None or block.stride == 1 else mask[..., :: block.stride]
-                x = block(x, mask, after)
-                mask = after
+        x = _masked(self.conv1.relu(x.contiguous(memory_format=torch.channels_last)), mask)
+        for block in self.blocks():
+            after = mask if mask is None or block.stride == 1 else mask[..., :: block.stride]
+            x = block(x, mask, after)
+            mask = after
         return x, mask
+
+    def pack(self) -> None:
+        """Lay the weights of convolutions out as the CPU's kernels read them, for sounds of two seconds or so."""
+        height, width = self.config.n_mels, 200
+        self.conv1.pack(height, width)
+        for block in self.blocks():
+            height, width = block.pack(height, width)
+
+    def blocks(self) -> Iterator[Block]:
+        """All of them, stage after stage."""
+        for number in range(1, STAGES + 1):
+            yield from cast("Iterator[Block]", self.get_submodule(f"layer{number}").children())
 
     def project(self, mean: Tensor, variance: Tensor) -> Tensor:
         """`moments` (B, C, M) -> (B, E) float32."""
@@ -102,14 +130,18 @@ class SpeakerNet(nn.Module):
 
 def moments(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(B, C, M, T) -> the mean over time of each channel's bands and its unbiased variance, (B, C, M) float32 each."""
-    x = x.float()
+    x = x.permute(0, 2, 3, 1).float()  # (B, M, T, C), as it lies in memory
     if mask is None:
-        return x.mean(-1), x.var(-1, correction=1)
-    mask = mask.float()  # bfloat16 counts to 256
-    count = mask.sum(-1)  # (B, 1, 1)
-    mean = (x * mask).sum(-1) / count
-    variance = ((x - mean[..., None]) * mask).square().sum(-1) / (count - 1)
-    return mean, variance
+        count: Tensor | int = x.shape[2]
+        mean = x.mean(2)
+        apart = x - mean[:, :, None]
+    else:
+        there = mask.float().permute(0, 2, 3, 1)  # bfloat16 counts to 256
+        count = there.sum(2)  # (B, 1, 1)
+        mean = (x * there).sum(2) / count
+        apart = (x - mean[:, :, None]) * there
+    variance = apart.square().sum(2) / (count - 1)
+    return mean.transpose(1, 2), variance.transpose(1, 2)
 
 
 def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -117,19 +149,11 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _mask(lengths: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    there = torch.arange(count, device=lengths.device) < lengths[:, None]
+    there = torch.arange(count, device=lengths.device, dtype=lengths.dtype) < lengths[:, None]
     return there[:, None, None].to(dtype)  # (B, 1, 1, T)
 
 
-def _repeated(frames: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Rows of fewer than SHORTEST frames said over and over up to REPEATED, without a look at what lies on a device."""
-    count = frames.shape[1]
-    if lengths is None:
-        at = torch.arange(REPEATED, device=frames.device) % max(1, count)
-        return (frames if count >= SHORTEST else frames[:, at]), None
-    wide = F.pad(frames, (0, 0, 0, max(0, REPEATED - count)))
-    at = torch.arange(wide.shape[1], device=frames.device)
-    short = lengths < SHORTEST
-    source = torch.where(short[:, None], at % lengths.clamp(min=1)[:, None], at)  # (B, T)
-    rows = torch.arange(len(frames), device=frames.device)[:, None]
-    return wide[rows, source], torch.where(short, REPEATED, lengths)
+def lengthened(frames: Tensor) -> Tensor:
+    """Frames (..., T, M) said over and over up to REPEATED where they are fewer than SHORTEST, else as they are."""
+    count = frames.shape[-2]
+    return frames if count >= SHORTEST else frames[..., torch.arange(REPEATED, device=frames.device) % count, :]

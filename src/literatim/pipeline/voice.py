@@ -23,15 +23,16 @@ from literatim.audio.fbank import centred, fbank
 from literatim.audio.lasr import frames as whole_frames
 from literatim.audio.mel import HOP_LENGTH, SAMPLE_RATE
 from literatim.errors import AudioContentError, OptionError
-from literatim.models.speaker import SpeakerNet
+from literatim.models.speaker import SpeakerNet, lengthened
 from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.models.speaker_config import HALVINGS
 from literatim.pipeline.lacking import explained
 
 FRONT_ENDS: dict[str, Callable[[Tensor, int], Tensor]] = {"kaldi": fbank, "librosa": librosa_mel.log_mel}
-WIDTH = 50  # frames that rows are filled up to a multiple of, on accelerators
+# Frames that rows are filled up to, on accelerators: a third of a row is empty at most, from a second on.
+WIDTHS = (50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200)
 AT_ONCE = 6400  # frames of a batch, all rows together: some 60 MB a map in ResNet34
-PIECE = 3200  # frames of a recording that are heard at once where it has more
+PIECE = WIDTHS[-1]  # frames of a recording that are heard at once where it has more
 RUN = 60 * SAMPLE_RATE  # samples of overlapping windows that frames are made of at once
 
 Vectors = NDArray[np.float32]
@@ -46,7 +47,9 @@ class VoiceEncoder:
         if frontend not in FRONT_ENDS:
             raise OptionError(f"frontend is {frontend!r}; choose one of {', '.join(FRONT_ENDS)}")
         self.model, self.frontend, self.config = model, frontend, model.config
-        self.device, self.dtype = model.conv1.weight.device, model.conv1.weight.dtype
+        self.device, self.dtype = model.embedding.weight.device, model.embedding.weight.dtype
+        if devices.packs_linear(self.device, self.dtype):
+            model.pack()
 
     @property
     def dimension(self) -> int:
@@ -83,9 +86,10 @@ class VoiceEncoder:
             if len(frames) > PIECE:
                 found[number] = self._long(centred(frames))
                 continue
-            width = len(frames) if self.device.type == "cpu" else -(-len(frames) // WIDTH) * WIDTH
+            row = lengthened(centred(frames))
+            width = self._width(len(row))
             some = waiting.setdefault(width, [])
-            some.append((number, centred(frames)))
+            some.append((number, row))
             if len(some) >= min(batch_size, max(1, AT_ONCE // width)):
                 found |= self._batch(waiting.pop(width), width)
         for width, some in waiting.items():
@@ -135,6 +139,9 @@ class VoiceEncoder:
         with self.at_work():
             maps: Tensor = self.model.maps(frames[None].to(self.device), lengths)[0].cpu().double()
         return maps
+
+    def _width(self, frames: int) -> int:
+        return frames if self.device.type == "cpu" else next(width for width in WIDTHS if width >= frames)
 
     def _batch(self, some: list[tuple[int, Tensor]], width: int) -> dict[int, Tensor]:
         rows = [F.pad(frames, (0, 0, 0, width - len(frames))) for _, frames in some]
