@@ -138,3 +138,16 @@ def test_a_vector_that_is_none_is_refused(broken: float) -> None:
 
 def test_labels_are_counted_in_order_of_appearance() -> None:
     assert ordered(np.array([5, 5, 2, 9, 2])).tolist() == [0, 0, 1, 2, 1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_windows_in_which_two_speak_are_no_third_speaker(method: str) -> None:
+    """Sums of two voices lie between them, and as near to each other as one voice's windows do."""
+    vectors, labels = drawn(7, 3, 240, noise=0.4)
+    units = unit(vectors)
+    both = units[labels == 0][:8] + units[labels == 1][:8]
+    found = cluster(np.concatenate([units, both]), Wanted(0.75, method=method))
+    assert found.max() == 2
+    assert are_the_same(found[:240], labels)
+    assert set(found[240:]) <= {found[labels.tolist().index(0)], found[labels.tolist().index(1)]}
+    assert cluster(np.concatenate([units, both]), Wanted(0.75, least=4, most=4, method=method)).max() == 3

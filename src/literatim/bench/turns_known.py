@@ -34,7 +34,7 @@ class Known:
 
 def bundled() -> Iterator[Known]:
     """The bundled recordings whose speakers are told."""
-    for audio in demo.recordings():
+    for audio in (*demo.recordings(), *demo.recordings("discussions")):
         file = audio.with_suffix(".json")
         if file.is_file():
             yield Known(audio.stem, audio, _json_turns(file))

@@ -32,6 +32,7 @@ GROUPS = 200  # as many as these
 MOST_SPEAKERS = 20  # where nobody says how many there are
 FULL = 4  # vectors from which a group can be a speaker's of its own, in a recording of some minutes
 NEAR = 0.2  # of cosine: so far may the similarity move to give the number of speakers that is asked for
+BETWEEN = 0.8  # cosine with the plane of two groups from which one is made of both
 NEIGHBOURS = 10  # of a vector at least, by which spectral clustering knows it
 
 
@@ -66,10 +67,11 @@ def cluster(vectors: Floats, wanted: Wanted, limit: int = LIMIT) -> Labels:
         means, weights = _joined(means, weights, inner)
         groups = inner[groups]
     if wanted.method == "spectral":
-        labels = _merged(means, weights, _spectral(means, wanted), wanted)
+        labels = _spectral(means, wanted)
     else:
         labels = _agglomerated(means, weights, wanted, full(len(units)))
-    return ordered(labels[groups])
+    labels = _merged(means, weights, ordered(labels), wanted)
+    return ordered(_unmixed(means, weights, labels, wanted.least)[groups])
 
 
 def check_method(method: str) -> None:
@@ -249,12 +251,44 @@ def _spectral(means: Floats, wanted: Wanted) -> Labels:
 def _merged(means: Floats, weights: NDArray[np.float64], labels: Labels, wanted: Wanted) -> Labels:
     """Groups that are as near to each other as one speaker's made one, as long as enough are left.
 
-    The graph of one voice's vectors has gaps as well: in it a second speaker is found too easily.
+    The graph of one voice's vectors has gaps as well, and groups change where light ones are given to the heavy.
     """
     groups, total = _joined(means, weights, labels)
     merges = agglomerate(groups, total)
     close = [merge for merge in merges if merge[2] <= 1 - wanted.similarity]
     return _grouped(len(groups), close[: max(0, len(groups) - wanted.least)])[labels]
+
+
+def _unmixed(means: Floats, weights: NDArray[np.float64], labels: Labels, least: int) -> Labels:
+    """Without groups that lie between two heavier ones: windows in which two speak, or one after the other.
+
+    They go to the nearer of the two, the lightest first, as long as more than `least` groups are there.
+    """
+    labels = labels.copy()
+    for _ in range(int(labels.max()) + 1):
+        groups, total = _joined(means, weights, ordered(labels))
+        labels = ordered(labels)
+        units = unit(groups)
+        between = [one for one in np.argsort(total, kind="stable") if _is_between(units, total, int(one))]
+        if not between or len(groups) <= least:
+            break
+        others = np.flatnonzero(np.arange(len(groups)) != between[0])
+        own = labels == between[0]
+        labels[own] = others[(means[own] @ units[others].T).argmax(1)]
+    return labels
+
+
+def _is_between(units: Floats, weights: NDArray[np.float64], one: int) -> bool:
+    """Whether a vector is nearly a sum of two heavier ones, both with a share in it."""
+    heavier = np.flatnonzero(weights > weights[one])
+    cosines = units @ units.T
+    for at, first in enumerate(heavier):
+        for second in heavier[at + 1 :]:
+            angle = cosines[first, second]
+            shares = np.array([[1, -angle], [-angle, 1]]) @ cosines[one, [first, second]] / max(1 - angle**2, 1e-6)
+            if shares.min() > 0.25 and float(shares @ cosines[one, [first, second]]) > BETWEEN**2:
+                return True
+    return False
 
 
 def _graph(units: Floats) -> Any:

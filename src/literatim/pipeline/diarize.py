@@ -27,7 +27,7 @@ from literatim.types import Diarization, Turn
 WINDOW, HOP = round(1.5 * SAMPLE_RATE), round(0.75 * SAMPLE_RATE)  # as WeSpeaker's recipe has them
 LONGEST = 30 * SAMPLE_RATE  # of speech that is held at once
 SURE = SAMPLE_RATE  # samples from which a window says who speaks; shorter ones join the groups of these
-SPEECH = VadOptions(vad_min_speech_duration_ms=100, vad_min_silence_duration_ms=250, vad_speech_pad_ms=60)
+SPEECH = VadOptions(vad_min_speech_duration_ms=100, vad_min_silence_duration_ms=160, vad_speech_pad_ms=30)
 ROUNDS = 3  # of giving each window to the nearest speaker
 
 Embed = Callable[[Tensor, Sequence[Span]], Floats]
