@@ -14,6 +14,7 @@ COMMANDS = {
     "long": ("literatim.cli.bench_long", "Long recordings beside the peers."),
     "dictation": ("literatim.cli.bench_dictation", "MedASR beside transformers."),
     "voices": ("literatim.cli.bench_voices", "Networks for voices beside other programs."),
+    "turns": ("literatim.cli.bench_turns", "Who speaks when in recordings of hours, in time and memory."),
     "words": ("literatim.cli.bench_words", "How far the times of words are from the true ones."),
     "der": ("literatim.cli.bench_der", "Diarization error rates."),
     "mixed": ("literatim.cli.bench_mixed", "Languages that take turns in a recording."),
