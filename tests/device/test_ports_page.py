@@ -36,6 +36,7 @@ SHORTER = {
     "bench speed": "--device cpu --peers none --batch 1 --dtype float32 --iterations 1 --tokens 3",
     "bench dictation": "--rounds 1 --batch 1 --dtype float32",
     "bench spec": "--limit 1 --iterations 1 --warmup 1 --dtype float32",
+    "bench voices": "--shape micro --rounds 1 --programs literatim,torch --dtype float32",
     "draft train": "--steps 2 --batch 2 --layers 1 --hours 0.01 --device cpu",
 }
 
