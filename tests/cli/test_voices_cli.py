@@ -161,3 +161,9 @@ def test_refused(place: Path, arguments: tuple[str, ...], error: type[Exception]
 def test_a_folder_without_recordings_and_contradictions(place: Path) -> None:
     assert isinstance(run(place, place / "model").exception, AudioNotFound)
     assert isinstance(ask(place, "a", "b", "--fbank", "--frontends").exception, OptionError)
+
+
+def test_a_recording_is_named_once(place: Path) -> None:
+    for name in ("silence.wav", "short.wav", "text.wav", "none.wav"):
+        said = ask(place, place / name, place / "audio" / NAMES[0]).stderr
+        assert said.count(name) == 1, said

@@ -105,6 +105,22 @@ def test_long_recordings_go_in_pieces(
     assert np.abs(ours.embed_frames(frames) - whole).max() > 1e-4 * np.abs(whole).max()
 
 
+def test_the_network_never_holds_more_than_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three minutes go through it as half a minute does, with what a step hears on both sides."""
+    ours = load_encoder(random_speaker_folder(tmp_path, 5, NARROW), torch.float32, CPU)
+    widths: list[int] = []
+    maps = ours.model.maps
+
+    def watched(frames: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        widths.append(frames.shape[1])
+        return maps(frames, lengths)
+
+    monkeypatch.setattr(ours.model, "maps", watched)
+    ours.embed_frames([torch.randn(18_001, 80, generator=torch.Generator().manual_seed(0))])
+    assert len(widths) == 6
+    assert max(widths) == voice.PIECE + 2 * NARROW.reach
+
+
 def test_how_far_a_step_hears(encoder: VoiceEncoder) -> None:
     """A change of a frame within reach is heard, and of one beyond it is not; ResNet34's is 112."""
     assert SpeakerConfig().reach == 112

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,7 +66,9 @@ def _embedded(network: SpeakerModel, path: str, fbank: bool, options: dict[str, 
     try:
         found = network.embed_features(path) if fbank else network.embed(path, **options)
     except AudioError as error:
-        click.echo(f"literatim: {path}: {error}", err=True)
+        said = str(error)
+        told = Path(path).name in said  # most name the recording
+        click.echo(f"literatim: {said}" if told else f"literatim: {path}: {said}", err=True)
         raise click.exceptions.Exit(1) from error
     for warning in found.warnings:
         click.echo(f"{path}: {warning}", err=True)

@@ -2,7 +2,7 @@
 
 A vector does not depend on the recordings beside it: on a CPU rows of a batch are of one length, elsewhere they are
 filled up to few widths, and what fills them up is masked. A long recording goes through the network in pieces with as
-many frames around each as a step hears, so that memory stays flat and the vector is that of the whole.
+many frames around each as a step hears: the network's memory stays flat, and the vector is that of the whole.
 """
 
 from __future__ import annotations
