@@ -23,7 +23,7 @@ help:
 	@echo "make run | test | test-slow | hunt | lint | bench | bench-peers | clean"
 
 run: $(MARK)-core
-	@$(BIN)/literatim transcribe --model demo src/literatim/demo/recordings/meeting.flac
+	@$(BIN)/literatim transcribe --model demo --diarize src/literatim/demo/recordings/meeting.flac
 
 test: $(MARK)-test
 	@$(PYTEST) -m "not slow"
@@ -83,14 +83,15 @@ medical-model: $(MARK)-test
 	$(BIN)/literatim bench wer src/literatim/demo/dictations/chest-ct.flac --model $(MEDICAL) --normalizer medasr --out $(MEDICAL)/recordings.json
 	$(BIN)/python -m literatim.train.medical.card $(MEDICAL)
 
-# The bundled network for voices from nothing: about an hour and a quarter, 2 GB under build/, and espeak-ng.
+# The bundled network for voices from nothing: about an hour, 2 GB under build/, and espeak-ng.
 SPEAKER := src/literatim/demo/demo-speaker
 speaker-model: $(MARK)-test
 	$(BIN)/python -m literatim.train.speaker.corpus build/speaker --voices 2400
-	$(BIN)/python -m literatim.train.speaker.fit build/speaker build/speaker-run --minutes 68
+	$(BIN)/python -m literatim.train.speaker.fit build/speaker build/speaker-run --minutes 50
 	$(BIN)/python -m literatim.train.speaker.export build/speaker-run/checkpoint.pt build/speaker $(SPEAKER)
 	$(BIN)/python -m literatim.train.speaker.recording src/literatim/demo/discussions
 	$(BIN)/python -m literatim.train.speaker.evaluate $(SPEAKER) --out $(SPEAKER)/evaluation.json
+	$(BIN)/literatim bench der --model $(SPEAKER) --out $(SPEAKER)/recordings.json
 	$(BIN)/python -m literatim.train.speaker.card $(SPEAKER)
 
 clean:

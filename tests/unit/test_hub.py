@@ -325,7 +325,7 @@ def test_models_list(served: Hub, bundle: Path) -> None:
     assert rows["tiny"].split()[1:] == ["openai/whisper-tiny", "0.0", "MB"]
     assert rows["turbo"].split()[1:] == ["openai/whisper-large-v3-turbo", "no"]
     table = json.loads(CliRunner().invoke(models, ["list", "--json"]).output)
-    assert [row["name"] for row in table] == ["demo", "demo-draft", "demo-medical", *hub.SHORT_NAMES]
+    assert [row["name"] for row in table] == ["demo", "demo-draft", "demo-medical", "demo-speaker", *hub.SHORT_NAMES]
     assert table[0]["bytes"] == 1000
     assert table[0]["note"] == "small demonstration model, synthetic speech only"
     tiny = next(row for row in table if row["name"] == "tiny")

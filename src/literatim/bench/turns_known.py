@@ -33,7 +33,7 @@ class Known:
 
 
 def bundled() -> Iterator[Known]:
-    """The bundled recordings whose speakers are told."""
+    """The bundled recordings whose speakers are told, the discussion of three among them."""
     for audio in (*demo.recordings(), *demo.recordings("discussions")):
         file = audio.with_suffix(".json")
         if file.is_file():

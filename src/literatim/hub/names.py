@@ -10,7 +10,7 @@ from literatim.errors import ModelNotFound
 
 DEFAULT_MODEL = "openai/whisper-small"
 DEFAULT_SPEAKER_MODEL = "resnet34-lm"
-BUNDLED = ("demo", "demo-draft", "demo-medical")
+BUNDLED = ("demo", "demo-draft", "demo-medical", "demo-speaker")
 SHORT_NAMES: dict[str, str] = {
     "tiny": "openai/whisper-tiny",
     "tiny.en": "openai/whisper-tiny.en",

@@ -1,16 +1,15 @@
-"""A training checkpoint as a folder for voices, and the cosine from which two of them are one.
+"""A training checkpoint as a folder for voices, and the cosines from which two of them are one.
 
     python -m literatim.train.speaker.export CHECKPOINT CORPUS OUT
 
 The batch norms go into the convolutions; the centres of the trained voices, which only training needs, are left out.
-The threshold in config.json is where both kinds of error are equally frequent on voices drawn for that alone: neither
-those of training nor those of the test sets.
+The cosines in config.json are measured on voices drawn for that alone: neither those of training nor those of the test
+sets.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -26,27 +25,38 @@ from literatim.models.speaker_formats import standard
 from literatim.pipeline.error_rates import equal_error_threshold
 from literatim.train.speaker.corpus import UTTERANCES, Corpus, Speaker
 
-VOICES, FRAMES = 80, (150, 300)  # voices of the threshold, frames of their crops
+VOICES, PARTS = 80, UTTERANCES // 2  # voices that cosines are measured on, and crops of each
+FRAMES, WINDOW = (150, 300), 150  # of a crop, and of a window that diarization hears
 SEED = 90_000  # no process that makes a corpus has it
 
 
 @torch.inference_mode()
-def threshold(net: SpeakerNet) -> float:
-    """The cosine at which as many pairs of one voice are told apart as pairs of two are taken for one."""
+def cosines(net: SpeakerNet) -> dict[str, float]:
+    """What config.json says of cosines, measured on voices drawn for that alone.
+
+    `threshold`: from where two recordings are one voice's; as many pairs of one are below as pairs of two are not.
+    `cluster_similarity`: from where two groups of windows are, halfway between the means of pairs of one and of two.
+    """
     rng, speaker = np.random.default_rng(SEED), Speaker(SEED)
-    vectors: list[torch.Tensor] = []
-    names: list[int] = []
+    crops: list[torch.Tensor] = []
+    windows: list[torch.Tensor] = []
     for number in range(VOICES):
-        frames, _ = speaker.voice(number)
-        for part in np.array_split(frames, UTTERANCES // 2):
-            crop = torch.from_numpy(part[: int(rng.integers(*FRAMES))].astype(np.float32))
-            vectors.append(torch.nn.functional.normalize(net(centred(crop)[None])[0], dim=0))
-            names.append(number)
-    cosines = torch.stack(vectors) @ torch.stack(vectors).T
-    pairs = list(itertools.combinations(range(len(names)), 2))
-    found = equal_error_threshold([float(cosines[a, b]) for a, b in pairs], [names[a] == names[b] for a, b in pairs])
-    assert found is not None
-    return found
+        for part in np.array_split(speaker.voice(number)[0].astype(np.float32), PARTS):
+            for kind, frames in ((crops, int(rng.integers(*FRAMES))), (windows, WINDOW)):
+                kind.append(net(centred(torch.from_numpy(part[:frames]))[None])[0])
+    voice = np.repeat(np.arange(VOICES), PARTS)
+    first, second = np.triu_indices(len(voice), 1)
+    same = voice[first] == voice[second]
+    of_crops, of_windows = (_products(torch.stack(kind))[first, second] for kind in (crops, windows))
+    threshold = equal_error_threshold(of_crops, same)
+    assert threshold is not None
+    halfway = (of_windows[same].mean() + of_windows[~same].mean()) / 2
+    return {"threshold": round(threshold, 3), "cluster_similarity": round(float(halfway), 2)}
+
+
+def _products(vectors: torch.Tensor) -> np.ndarray:
+    unit = torch.nn.functional.normalize(vectors)
+    return (unit @ unit.T).numpy()
 
 
 def export(state: dict[str, torch.Tensor], folder: Path) -> None:
@@ -54,7 +64,7 @@ def export(state: dict[str, torch.Tensor], folder: Path) -> None:
     made = standard(state)
     net = SpeakerNet(made.config).eval()
     net.load_state_dict(made.tensors)
-    save_speaker(folder, made.config, made.tensors, said={"threshold": round(threshold(net), 3)})
+    save_speaker(folder, made.config, made.tensors, said=cosines(net))
     (folder / WEIGHTS).chmod(0o644)  # written for its owner alone, and the folder is to be packaged
 
 

@@ -1,6 +1,6 @@
 """Train the speaker model: crops of voices, each told from all the others by the angle to its centre.
 
-    python -m literatim.train.speaker.fit CORPUS OUT --minutes 55
+    python -m literatim.train.speaker.fit CORPUS OUT --minutes 50
 
 Length of the crops, margin and learning rate follow the share of the minutes that has gone by. A run that was killed
 goes on from its last checkpoint when it is started again with the same OUT.
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=55)
+    parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=150, help="steps in which the rate rises")
     parser.add_argument("--threads", type=int, default=1)
