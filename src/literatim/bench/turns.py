@@ -113,9 +113,9 @@ def _cosines(folder: Path, device: str, dtype: str, samples: Any) -> dict[str, f
     """Of windows' vectors to those in float32."""
     whole = torch.from_numpy(samples)
     spans = [span for span in windows_of(len(whole)) if span[1] - span[0] >= SAMPLE_RATE]
-    made = [
-        load_speaker(folder, device=device, dtype=kind).encoder.embed_windows(whole, spans)
+    truth, made = (
+        torch.from_numpy(load_speaker(folder, device=device, dtype=kind).encoder.embed_windows(whole, spans))
         for kind in ("float32", dtype)
-    ]
-    cosines = torch.nn.functional.cosine_similarity(*map(torch.from_numpy, made), dim=-1)
+    )
+    cosines = torch.nn.functional.cosine_similarity(truth, made, dim=-1)
     return {"windows": len(spans), "mean": float(cosines.mean()), "least": float(cosines.min())}
