@@ -97,6 +97,11 @@ def test_all_that_is_kept_is_listed_and_exported_for_its_owner_alone(place: Path
     assert [item["name"] for item in json.loads(out.read_text())["voices"]] == ["Anna"]
     if os.name == "posix":
         assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE(book.stat().st_mode) == 0o600
+    before = book.read_bytes()
+    assert "is the book itself" in why(run(place, book, "export", "--out", str(book)))
+    assert "cannot be written" in why(run(place, book, "export", "--out", str(tmp_path / "none" / "export.json")))
+    assert book.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.json", "voices.db"]
     printed = json.loads(run(place, book, "export").stdout)
     assert len(printed["voices"][1]["samples"][0]["vector"]) == printed["model"]["dimension"]
 

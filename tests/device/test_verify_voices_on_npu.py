@@ -17,7 +17,7 @@ from literatim.verify import fake_npu, faults, run
 from literatim.verify.page import page
 from literatim.verify.report import from_dict, to_dict
 from literatim.verify.types import FAIL, PASS
-from literatim.verify.voices import VoiceSubject
+from literatim.verify.voices import VoiceSubject, material
 from speaker_builders import random_speaker_folder
 
 NPU = torch.device("npu", 0)
@@ -63,6 +63,19 @@ def test_every_place_of_the_network_is_watched(prepared: run.Prepared) -> None:
     assert {f"{block}.{part}" for block in blocks for part in ("relu", "mul", "add")} <= places
     assert {"input", "conv1.relu", "conv1.mul", "pooling", "embedding"} <= places
     assert [clip.features.shape[1] for clip in prepared.golden.heard] == [200, 136, 172]
+
+
+def test_recordings_of_ones_own_are_spread_over_evenly() -> None:
+    """A hundred windows in all, however long they are; too short ones give none."""
+    samples = torch.randn(300 * 16_000, generator=torch.Generator().manual_seed(0)).numpy()
+    found = material(80, [samples, samples[: 5 * 16_000], samples[:16_000]], 3)
+    names = [clip.name for clip in found]
+    assert len([name for name in names if name.startswith("recording 0")]) == 30  # each fifth of 149
+    assert names[-2:] == ["recording 1, 0 s", "recording 1, 2 s"]
+    assert names[1] == "recording 0, 10 s"
+    assert all(clip.speaker is None and clip.features.shape == (80, 200) for clip in found)
+    with pytest.raises(OptionError, match="as long as two seconds"):
+        material(80, [samples[:16_000]], 3)
 
 
 CONVOLUTIONS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.shortcut"]

@@ -153,15 +153,20 @@ def remove(names: tuple[str, ...], path: Path | None, sample: int | None) -> Non
 )
 def export(names: tuple[str, ...], path: Path | None, out: Path | None) -> None:
     """Write all that is kept of NAME (default: of all voices) as JSON, vectors included."""
-    text = json.dumps(_book(path).export(names), ensure_ascii=False) + "\n"
+    book = _book(path)
+    text = json.dumps(book.export(names), ensure_ascii=False) + "\n"
     if out is None:
         click.echo(text, nl=False)
         return
+    if out.exists() and out.samefile(book.path):
+        raise OptionError(f"{out} is the book itself; choose another --out")
+    temporary = out.with_name(f".{out.name}-{os.getpid()}.tmp")  # what is at OUT may be readable by others
     try:
-        out.unlink(missing_ok=True)  # what is there may be readable by others
-        with os.fdopen(os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
+        temporary.replace(out)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise OptionError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
     click.echo(f"wrote {out}", err=True)
 

@@ -115,23 +115,34 @@ def about(batch: int) -> dict[str, Any]:
 
 
 def material(n_mels: int, audio: Sequence[Any], batch: int) -> list[Clip]:
-    """Windows of two seconds: those of the recordings, else VOICES of the bundled clips, whose speakers are known."""
-    found: list[Clip] = []
-    for at, item in enumerate(audio):
-        name = Path(item).name if isinstance(item, (str, Path)) else f"recording {at}"
-        found += _windows(torch.from_numpy(decode(item).samples[0]), name, None, n_mels)
-    if not found and not audio:
-        manifest = BUNDLED / "clips.jsonl"
-        lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
-        cases = [json.loads(line) for line in lines]
-        every = [
-            _windows(torch.from_numpy(decode(BUNDLED / case["audio"]).samples[0]), case["id"], case["speaker"], n_mels)
-            for case in cases
-        ]
-        found = [windows[at] for at in range(2) for windows in every if len(windows) > at][: max(VOICES, batch)]
+    """Windows of two seconds, VOICES in all: of the recordings, else of the bundled clips, whose speakers are known."""
+    found = _given(n_mels, audio) if audio else _bundled(n_mels)[: max(VOICES, batch)]
     if not found:
         raise OptionError("nothing to verify on is as long as two seconds; name recordings by --audio")
     return [found[at % len(found)] for at in range(max(batch, len(found)))]
+
+
+def _given(n_mels: int, audio: Sequence[Any]) -> list[Clip]:
+    """Of each recording as many, evenly spread over it."""
+    found: list[Clip] = []
+    most = max(1, VOICES // len(audio))
+    for at, item in enumerate(audio):
+        name = Path(item).name if isinstance(item, (str, Path)) else f"recording {at}"
+        windows = _windows(torch.from_numpy(decode(item).samples[0]), name, None, n_mels)
+        found += windows[:: max(1, -(-len(windows) // most))]
+    return found
+
+
+def _bundled(n_mels: int) -> list[Clip]:
+    """The first window of each clip, then the second."""
+    manifest = BUNDLED / "clips.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+    cases = [json.loads(line) for line in lines]
+    every = [
+        _windows(torch.from_numpy(decode(BUNDLED / case["audio"]).samples[0]), case["id"], case["speaker"], n_mels)
+        for case in cases
+    ]
+    return [windows[at] for at in range(2) for windows in every if len(windows) > at]
 
 
 def _windows(samples: Tensor, name: str, speaker: str | None, n_mels: int) -> list[Clip]:
