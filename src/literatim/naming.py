@@ -83,14 +83,17 @@ class Naming:
     def kept(self, audios: Iterable[Any], held: dict[int, Any]) -> Iterator[Any]:
         """The recordings as they can be read twice; `held` has each by its number until it is taken out."""
         for number, audio in enumerate(audios):
-            held[number] = self.readable(audio)
+            try:
+                held[number] = self.readable(audio)
+            except AudioError:
+                held[number] = audio  # what is wrong with it is told where it is transcribed, and stops no other
             yield held[number]
 
     def readable(self, audio: Any) -> Any:
-        """The recording, or its bytes where it can be read only once."""
+        """The recording, or its bytes where it can be read only once. Raises AudioError."""
         if not hasattr(audio, "read") and not (isinstance(audio, str) and audio == "-"):
             return audio
-        with open_source(audio, build(AudioOptions, {}).max_bytes) as opened:
+        with open_source(audio, self.options.get("max_bytes") or AudioOptions().max_bytes) as opened:
             return opened.read()
 
     def named(self, transcript: Transcript, audio: Any, sampling_rate: int | None = None) -> Transcript:

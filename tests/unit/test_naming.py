@@ -13,7 +13,7 @@ import literatim
 from literatim import demo, hub, naming
 from literatim.api import Recognizer
 from literatim.audio.decode import decode
-from literatim.errors import AudioFormatError, OptionError
+from literatim.errors import AudioError, AudioFormatError, AudioLimitError, OptionError
 from literatim.types import Diarization, Turn
 
 MEETING = demo.recording_path("meeting")
@@ -90,14 +90,23 @@ def test_what_can_be_read_once_is_heard_twice(
     clip = next(file for file in sorted((Path(demo.__file__).parent / "clips").glob("en*.flac")))
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF nothing")
-    given = [str(clip), clip.open("rb"), str(broken), io.BytesIO(b"xx" + clip.read_bytes())]
+    given = [str(clip), clip.open("rb"), str(broken), io.BytesIO(b"xx" + clip.read_bytes()), io.BytesIO()]
     given[3].seek(2)  # read from where it stands
+    given[4].close()
     found = {outcome.index: outcome for outcome in fresh.transcribe_many(given, language="en", diarize=True)}
     given[1].close()
     assert isinstance(found[2].error, AudioFormatError)
+    assert isinstance(found[4].error, AudioError)
     texts = {found[index].transcript.text for index in (0, 1, 3)}  # type: ignore[union-attr]
     assert len(texts) == 1
     assert all(found[index].transcript.speakers for index in (0, 1, 3))  # type: ignore[union-attr]
+
+
+def test_what_is_read_once_has_the_usual_limit(fresh: Recognizer, voices: dict[str, FakeVoices]) -> None:
+    sound = io.BytesIO(MEETING.read_bytes())
+    sound.seekable = lambda: False  # type: ignore[method-assign]
+    with pytest.raises(AudioLimitError, match="raise max_bytes"):
+        fresh.transcribe(sound, diarize=True, max_bytes=1000)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from literatim.hub.names import TERMS, known_names
 
 WAYS_ON = (
     "Ways on: set HF_ENDPOINT to a mirror that you can reach; or copy the model's folder from another "
-    "machine and give its path; or try `--model demo`, a small demonstration model that needs no network."
+    "machine and give its path; or try a bundled model, small and for demonstration, which needs no network: "
+    "`--model demo`, for voices `demo-speaker`."
 )
 
 
