@@ -14,6 +14,7 @@ import pytest
 
 from literatim.cli import (
     bench_compare,
+    bench_der,
     bench_dictation,
     bench_live,
     bench_long,
@@ -35,6 +36,7 @@ COMMANDS = {
     "words": bench_words.words,
     "mixed": bench_mixed.mixed,
     "dictation": bench_dictation.dictation,
+    "der": bench_der.der,
     "compare": bench_compare.compare,
 }
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
@@ -274,3 +276,15 @@ def test_the_figures_of_dictation_are_those_of_the_file() -> None:
         expected.append([f"{row['work']}, {row['dtype']}", *times, *ratios, alike])
     assert _table("## Dictation, 2026-11-21") == expected
     assert f"({report['results'][0]['tokens']} here)" in PAGE
+
+
+def test_diarization_errors_are_those_of_the_file() -> None:
+    """A row of the table for each recording, to the digit."""
+    report = json.loads((FOLDER / "der-demo.json").read_text("utf-8"))
+    for entry in report["files"]:
+        whole = entry["collar_0"]
+        shares = [whole[kind] / whole["scored"] for kind in ("missed", "false_alarm", "confusion")]
+        shown = [f"{100 * share:.2f} %" for share in (whole["der"], *shares, entry["collar_0.25"]["der"])]
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| {entry['id']}"))
+        assert [cell.strip() for cell in row.split("|")[3:-1]] == shown
+        assert f"{entry['speakers']}, {entry['found']}" in row
