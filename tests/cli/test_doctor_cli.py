@@ -151,7 +151,7 @@ def test_a_healthy_machine(healthy: subprocess.CompletedProcess[str]) -> None:
     assert healthy.returncode == WORKS, healthy.stdout
     assert "\x1b" not in healthy.stdout
     assert healthy.stderr == ""
-    for name in ("torch", "packages", "processor", "threads", "demo", "matmul", "end to end", "dictation"):
+    for name in ("torch", "packages", "processor", "threads", "demo", "matmul", "end to end", "dictation", "voices"):
         assert f"  ok    {name} " in healthy.stdout
     assert "meeting.flac" in healthy.stdout
     assert "Device cuda" not in healthy.stdout
@@ -186,10 +186,10 @@ def test_a_whole_look_at_a_fake_npu(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--json", "--device", "npu:1", ASCEND_RT_VISIBLE_DEVICES="0,3")
     found = findings(done)
     assert done.returncode == WORKS
-    for name in ("visible", "devices", "dtypes", "matmul", "end to end", "dictation"):
+    for name in ("visible", "devices", "dtypes", "matmul", "end to end", "dictation", "voices"):
         assert found["npu", name]["state"] == "ok", found["npu", name]
     assert "hf32 in convolutions" in found["npu", "dtypes"]["text"]
-    for name in ("end to end", "dictation"):
+    for name in ("end to end", "dictation", "voices"):
         assert "the CPU's" in found["npu", name]["text"]
     assert "harmless" in found["warnings", "another owner"]["text"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from literatim import demo
-from literatim.doctor import backends, child, inside_models, models, packages, run, work
+from literatim.doctor import backends, child, inside_models, models, packages, run, voices, work
 from literatim.doctor.child import Answer, Look, Ran
 from literatim.doctor.findings import FAIL, INFO, OK, WARN, Finding, as_dict, exit_code, split
 from literatim.doctor.packages import Need
@@ -326,6 +327,48 @@ def test_a_device_that_may_still_compile_is_given_more_time(monkeypatch: pytest.
 )
 def test_text_of_the_cpu(answer: Answer, state: str) -> None:
     assert [work.on_cpu(bundled, answer).state for bundled in work.BUNDLED] == [state] * 2
+
+
+ONE, AGAIN, OTHER = (1.0, 0.0), (0.8, 0.6), (0.0, 1.0)
+
+
+def vectors(**runs: tuple[tuple[float, float], ...]) -> Answer:
+    made = {name: {"dtype": "float16", "load": 0.1, "seconds": 0.2, "vectors": found} for name, found in runs.items()}
+    return Answer({"recording": "meeting.flac", "audio_seconds": 9.0, "runs": made})
+
+
+RIGHT = (ONE, AGAIN, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (vectors(float32=RIGHT), OK),
+        (vectors(float32=(ONE, OTHER, AGAIN)), FAIL),
+        (vectors(float32=((math.nan, 0.0), AGAIN, OTHER)), FAIL),
+        (Answer(None, "ModelNotFound: gone"), FAIL),
+    ],
+)
+def test_voices_of_the_cpu(answer: Answer, state: str) -> None:
+    assert voices.on_cpu(answer).state == state
+
+
+@pytest.mark.parametrize(
+    ("cpu", "own", "state", "words"),
+    [
+        (vectors(float32=RIGHT), vectors(float32=RIGHT, auto=RIGHT), OK, "to the CPU's 1.000000 and 1.000000"),
+        (vectors(float32=RIGHT), vectors(float32=(ONE, OTHER, OTHER), auto=RIGHT), FAIL, "cosine 0.60000, wanted"),
+        (vectors(float32=RIGHT), vectors(float32=((math.nan, 0.0), AGAIN, OTHER), auto=RIGHT), FAIL, "nan"),
+        (vectors(float32=RIGHT), vectors(float32=RIGHT, auto=(ONE, ONE, OTHER)), WARN, "in float16 at cosine 0.8000"),
+        (Answer(None, "crash"), vectors(float32=RIGHT, auto=RIGHT), WARN, "no vectors to compare with"),
+        (vectors(float32=RIGHT), Answer(None, "did not answer", late=True), FAIL, "did not answer"),
+    ],
+)
+def test_voices_of_a_device(monkeypatch, cpu: Answer, own: Answer, state: str, words: str) -> None:
+    monkeypatch.setattr(voices, "ask", lambda *_arguments, look: own)
+    found = voices.on_device("npu:1", cpu, Look())
+    assert (found.section, found.state) == ("npu", state)
+    assert words in found.text
 
 
 def test_products(monkeypatch: pytest.MonkeyPatch) -> None:

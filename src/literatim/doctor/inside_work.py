@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -87,3 +88,33 @@ def _run(bundled: str, name: str, dtype: str, samples: Any) -> dict[str, Any]:
     done = time.perf_counter()
     ran_in = str(model.dtype).removeprefix("torch.")
     return {"dtype": ran_in, "load": loaded - began, "seconds": done - loaded, "text": text}
+
+
+def voices(name: str, model: str, *dtypes: str) -> dict[str, Any]:
+    """A bundled network's vectors of two stretches of one speaker and of one of another, once for each dtype."""
+    from literatim import demo
+    from literatim.audio.decode import decode
+
+    recording = demo.recording_path("meeting")
+    samples = decode(recording).samples[0]
+    told = json.loads(recording.with_suffix(".json").read_text("utf-8"))["segments"]
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for item in told:
+        spans.setdefault(item["speaker"], []).append((item["start"], item["end"]))
+    one, other = (sorted(found, key=lambda span: span[0] - span[1]) for found in list(spans.values())[:2])
+    sounds = [samples[round(a * SAMPLING_RATE) : round(b * SAMPLING_RATE)] for a, b in (*one[:2], other[0])]
+    seconds = sum(map(len, sounds)) / SAMPLING_RATE
+    runs = {dtype: _vectors(model, name, dtype, sounds) for dtype in dtypes}
+    return {"recording": recording.name, "audio_seconds": seconds, "runs": runs}
+
+
+def _vectors(bundled: str, name: str, dtype: str, sounds: list[Any]) -> dict[str, Any]:
+    import literatim
+
+    began = time.perf_counter()
+    model = literatim.load_speaker(bundled, device=name, dtype=dtype)
+    loaded = time.perf_counter()
+    found = [model.embed(sound, sampling_rate=SAMPLING_RATE).normalised.tolist() for sound in sounds]
+    done = time.perf_counter()
+    ran_in = str(model.dtype).removeprefix("torch.")
+    return {"dtype": ran_in, "load": loaded - began, "seconds": done - loaded, "vectors": found}

@@ -19,6 +19,7 @@ PROBES = {
     "devices": ("literatim.doctor.inside_devices", "devices"),
     "matmul": ("literatim.doctor.inside_work", "matmul"),
     "speech": ("literatim.doctor.inside_work", "speech"),
+    "voices": ("literatim.doctor.inside_work", "voices"),
     "models": ("literatim.doctor.inside_models", "models"),
     "network": ("literatim.doctor.inside_models", "network"),
 }

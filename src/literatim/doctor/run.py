@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from literatim.device.backend import KINDS
-from literatim.doctor import backends, cuda, machine, models, notices, npu, packages, work
+from literatim.doctor import backends, cuda, machine, models, notices, npu, packages, voices, work
 from literatim.doctor.child import Answer, Look, ask, ask_each
 from literatim.doctor.findings import FAIL, INFO, Finding
 
@@ -93,10 +93,12 @@ def _devices(plan: Plan, look: Look, torch: Answer, notes: _Notes) -> None:
         return
     plan.say("speech on cpu")
     references = {bundled: work.reference(bundled, look) for bundled in work.BUNDLED}
+    vectors = voices.reference(look)
     names = [plan.device or kind for kind in plan.kinds if kind != "cpu" and backends.here(answers[kind])]
     if plan.device in (None, "cpu"):
         notes.add("cpu", "matmul", lambda: [work.matmul("cpu", look)])
         notes.add("cpu", "speech", lambda: [work.on_cpu(*item) for item in references.items()])
+        notes.add("cpu", "voices", lambda: [voices.on_cpu(vectors)])
     for name in names:
         kind = name.partition(":")[0]
         notes.add(kind, f"matmul on {name}", lambda name=name: [work.matmul(name, look)])  # type: ignore[misc]
@@ -105,6 +107,7 @@ def _devices(plan: Plan, look: Look, torch: Answer, notes: _Notes) -> None:
             f"speech on {name}",
             lambda name=name: [work.on_device(which, name, cpu, look) for which, cpu in references.items()],  # type: ignore[misc]
         )
+        notes.add(kind, f"voices on {name}", lambda name=name: [voices.on_device(name, vectors, look)])  # type: ignore[misc]
 
 
 def _kind(kind: str, answer: Answer, torch: Answer, plan: Plan) -> list[Finding]:

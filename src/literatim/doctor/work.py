@@ -9,12 +9,12 @@ from typing import Any
 from literatim.doctor.child import Answer, Look, ask
 from literatim.doctor.findings import FAIL, OK, WARN, Finding
 
-_SAME = "float32"  # the dtype in which a device must give the CPU's text
-_WITHOUT_PLUGINS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # a plugin may change what runs on the CPU, too
-_WAIT = (
+SAME = "float32"  # the dtype in which a device must give the CPU's text
+WITHOUT_PLUGINS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # a plugin may change what runs on the CPU, too
+WAIT = (
     "`literatim doctor --timeout 1200`: a first run may compile for minutes; if it hangs then too, restart the machine"
 )
-_WRONG = "`--device cpu` until it is mended: restart the machine, then reinstall the driver and torch"
+WRONG = "`--device cpu` until it is mended: restart the machine, then reinstall the driver and torch"
 _PRODUCTS = "rough: 1 s in all, one size each"
 
 
@@ -47,7 +47,7 @@ def matmul(device: str, look: Look) -> Finding:
 
 def reference(bundled: Bundled, look: Look) -> Answer:
     """The text that the CPU gives, in a process that loads no accelerator's package."""
-    return _ask(bundled, "cpu", _SAME, look=look.with_variables(**_WITHOUT_PLUGINS))
+    return _ask(bundled, "cpu", SAME, look=look.with_variables(**WITHOUT_PLUGINS))
 
 
 def on_cpu(bundled: Bundled, answer: Answer) -> Finding:
@@ -55,7 +55,7 @@ def on_cpu(bundled: Bundled, answer: Answer) -> Finding:
     what, mend = bundled.what, _mend(bundled, "cpu")
     if answer.result is None:
         return Finding("cpu", what, FAIL, f"{bundled.model} does not run: {answer.trouble}", mend)
-    run = answer.result["runs"][_SAME]
+    run = answer.result["runs"][SAME]
     text = f'{_took(answer.result, run)}: "{_shown(run["text"])}"'
     if not run["text"].strip():
         return Finding("cpu", what, FAIL, f"{bundled.model} hears nothing in its own recording", mend)
@@ -65,19 +65,19 @@ def on_cpu(bundled: Bundled, answer: Answer) -> Finding:
 def on_device(bundled: Bundled, device: str, cpu: Answer, look: Look) -> Finding:
     """The same on a device: in float32 the text must be the CPU's; in its own dtype it is only told."""
     kind, what = device.partition(":")[0], bundled.what
-    answer = _ask(bundled, device, _SAME, "auto", look=look)
+    answer = _ask(bundled, device, SAME, "auto", look=look)
     if answer.result is None:
-        mend = _WAIT if answer.late else _mend(bundled, device)
+        mend = WAIT if answer.late else _mend(bundled, device)
         return Finding(kind, what, FAIL, f"{bundled.model} does not run: {answer.trouble}", mend)
-    run, own = answer.result["runs"][_SAME], answer.result["runs"]["auto"]
-    took = f"{_took(answer.result, run)} in {_SAME} and {own['seconds']:.1f} s in {own['dtype']}"
+    run, own = answer.result["runs"][SAME], answer.result["runs"]["auto"]
+    took = f"{_took(answer.result, run)} in {SAME} and {own['seconds']:.1f} s in {own['dtype']}"
     if cpu.result is None:
         text = f"{took}; the CPU gave no text to compare with"
         return Finding(kind, what, WARN, text, f"see {what} of the CPU")
-    expected = cpu.result["runs"][_SAME]["text"]
+    expected = cpu.result["runs"][SAME]["text"]
     if run["text"] != expected:
         text = f'the text differs from the CPU\'s in float32: "{_shown(run["text"])}" for "{_shown(expected)}"'
-        return Finding(kind, what, FAIL, text, _WRONG)
+        return Finding(kind, what, FAIL, text, WRONG)
     if own["text"] != expected:
         text = f"{took}; the text is the CPU's in float32, and another in {own['dtype']}"
         return Finding(kind, what, WARN, text, "`--dtype float32` where letters count")
