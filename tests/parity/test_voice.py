@@ -173,6 +173,8 @@ def test_librosa_front_end(tmp_path: Path) -> None:
 def test_what_cannot_be_heard(encoder: VoiceEncoder) -> None:
     with pytest.raises(AudioContentError, match="25 ms"):
         encoder.embed([noise(399)])
+    with pytest.raises(AudioContentError, match="25 ms"):
+        encoder.embed_windows(torch.from_numpy(noise(9000)), [(0, 8000), (160, 559)])
     with pytest.raises(OptionError, match="kaldi, librosa"):
         VoiceEncoder(encoder.model, "mfcc")
 

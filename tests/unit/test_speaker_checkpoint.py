@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from literatim import demo
 from literatim.errors import ModelFormatError
 from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.models.speaker_config import SpeakerConfig, is_speaker
@@ -160,6 +161,33 @@ def test_configs_that_cannot_be_right(tmp_path: Path, entries: dict[str, Any], s
     with pytest.raises(ModelFormatError) as told:
         vectors(folder)
     assert said in str(told.value)
+
+
+def test_columns_of_trained_weights() -> None:
+    """The bundled network's are seen to be straight, and to be turned."""
+    trained = load_file(demo.model_path("demo-speaker") / "model.safetensors")
+    config = standard(trained).config
+    with pytest.raises(ModelFormatError, match="band by band"):
+        standard(trained | {"embedding.weight": by_bands(trained["embedding.weight"], config)})
+
+
+def by_bands(matrix: Tensor, config: SpeakerConfig) -> Tensor:
+    """Columns channel by channel -> band by band, as a conversion for a program that flattens so has them."""
+    bands = config.n_mels // 8
+    return matrix.view(len(matrix), 2, -1, bands).transpose(2, 3).flatten(1)
+
+
+@pytest.mark.parametrize("config", [SMALL, SpeakerConfig()], ids=["small", "resnet34"])
+def test_columns_that_were_turned_are_seen(config: SpeakerConfig) -> None:
+    """Where bands differ, as they do in trained networks; where nothing tells the two orders apart, both are taken."""
+    state = random_wespeaker(1, config)
+    plain = state["seg_1.weight"]
+    standard(state | {"seg_1.weight": by_bands(plain, config)})
+    bands = config.n_mels // 8
+    trained = plain * torch.linspace(0.5, 2, bands).repeat(plain.shape[1] // bands)
+    standard(state | {"seg_1.weight": trained})
+    with pytest.raises(ModelFormatError, match="band by band"):
+        standard(state | {"seg_1.weight": by_bands(trained, config)})
 
 
 def test_what_kind_a_folder_is(tmp_path: Path) -> None:

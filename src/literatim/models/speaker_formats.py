@@ -24,6 +24,7 @@ _RENAMED = ((r"^seg_1\.", "embedding."), (r"\.shortcut\.0\.", ".shortcut."), (r"
 _NORM = re.compile(r"(?:^|(?<=\.))bn(\d)\.")  # of the convolution with its number
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 _EPSILON = 1e-5  # torch's, which WeSpeaker leaves as it is
+LEAST_SHARE = 0.1  # of the variance that bands must explain
 _OTHER = "this is no WeSpeaker ResNet with statistics pooling and one embedding layer"
 
 
@@ -56,6 +57,12 @@ def standard(given: Mapping[str, Tensor], config: SpeakerConfig | None = None) -
     if config is not None and config != told:
         raise ModelFormatError(f"config.json and the weights do not belong together: {_differences(config, told)}")
     _check(tensors, told, theirs)
+    if _lies_by_bands(tensors["embedding.weight"], told):
+        raise ModelFormatError(
+            f"{theirs['embedding.weight']} has its columns band by band, where the network pools channel by channel: a "
+            "conversion for another program has turned them, and every vector would be wrong; use the checkpoint that "
+            "it was made from"
+        )
     return SpeakerTensors(told, tensors, layout)
 
 
@@ -185,6 +192,22 @@ def _check(tensors: Mapping[str, Tensor], config: SpeakerConfig, theirs: Mapping
     broken = [name for name in wanted if not torch.isfinite(tensors[name]).all()]
     if broken:
         raise ModelFormatError(f"{_some(broken)} hold infinite or undefined values; download the model again")
+
+
+def _lies_by_bands(matrix: Tensor, config: SpeakerConfig) -> bool:
+    """Whether the columns of (E, 2 C M) are turned: means, then deviations, of all channels of one band after another.
+
+    Both orders have one shape. How long columns are differs from band to band: of the variance of their logarithms the
+    bands explain 0.59 and 0.34 in demo-speaker, and 0.001 and 0.009 as if it were turned; by chance it is 0.01.
+    """
+    bands = config.n_mels >> HALVINGS
+    lengths = matrix.float().norm(dim=0).clamp(min=1e-20).log().view(2, -1)  # (2, C M)
+    lengths = lengths - lengths.mean(1, keepdim=True)
+    both = lengths.square().mean() + 1e-20
+    straight = lengths.view(2, -1, bands).mean(1).square().mean() / both
+    turned = lengths.view(2, bands, -1).mean(2).square().mean() / both
+    least = LEAST_SHARE + 3 * (bands - 1) / (lengths.shape[1] - 1)  # few channels explain much by chance
+    return bool(turned > least and turned > 2 * straight)
 
 
 def _differences(said: SpeakerConfig, told: SpeakerConfig) -> str:

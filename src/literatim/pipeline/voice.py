@@ -58,11 +58,7 @@ class VoiceEncoder:
 
     def frames(self, samples: Tensor) -> Tensor:
         """Samples (S,) at 16 kHz -> (T, M) float32, not centred; AudioContentError where they give no frame."""
-        if not whole_frames(len(samples)):
-            raise AudioContentError(
-                f"{len(samples) / SAMPLE_RATE * 1000:.0f} ms of sound are too short for a voice: 25 ms are the least, "
-                "and some seconds are needed to tell voices apart"
-            )
+        _check_length(len(samples))
         return FRONT_ENDS[self.frontend](samples, self.config.n_mels)
 
     def embed(self, sounds: Sequence[NDArray[np.float32] | Tensor], batch_size: int = 16) -> Vectors:
@@ -109,6 +105,7 @@ class VoiceEncoder:
             base = run[0][0]
             frames = self.frames(samples[base : max(stop for _, stop in run)])
             for start, stop in run:
+                _check_length(stop - start)
                 first = (start - base) // HOP_LENGTH
                 yield frames[first : first + whole_frames(stop - start)]
 
@@ -162,6 +159,14 @@ def load_encoder(folder: Path, dtype: torch.dtype, device: torch.device, fronten
     Raises ModelNotFound and ModelFormatError, which say what is wrong with the folder and what to do.
     """
     return VoiceEncoder(load_speaker_net(folder, dtype, device), frontend)
+
+
+def _check_length(samples: int) -> None:
+    if not whole_frames(samples):
+        raise AudioContentError(
+            f"{samples / SAMPLE_RATE * 1000:.0f} ms of sound are too short for a voice: 25 ms are the least, and some "
+            "seconds are needed to tell voices apart"
+        )
 
 
 def _runs(windows: Sequence[Window]) -> Iterator[list[Window]]:
