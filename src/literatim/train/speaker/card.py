@@ -65,8 +65,8 @@ threshold, and of two at or above it.
 |---|---|---|---|---|---|
 {table}
 
-Each set is written as sound, with its trials, by `python -m literatim.train.speaker.sets render`. All numbers:
-[evaluation.json](evaluation.json).
+Each set is written as sound, with its trials, by `python -m literatim.train.speaker.sets render KIND FOLDER`, for
+`literatim eer FOLDER/trials.txt --model demo-speaker`. All numbers: [evaluation.json](evaluation.json).
 
 ## Who speaks when
 
