@@ -253,6 +253,25 @@ def test_the_model_is_found_once(threads: Threads, monkeypatch: pytest.MonkeyPat
     assert [one.place for one in threads.started] == [Place("found", f"cuda:{at}", numbers, 2) for at in (0, 1)]
 
 
+def test_voices_are_told_apart_by_what_goes_with_the_models_name(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes know the model by its folder alone."""
+    seen: list[dict[str, Any]] = []
+    real = fleet._Run
+
+    def watched(workers: Any, share: Any, options: dict[str, Any]) -> Any:
+        seen.append(options)
+        return real(workers, share, {})
+
+    monkeypatch.delenv("LITERATIM_SPEAKER_MODEL", raising=False)
+    monkeypatch.setattr(fleet, "_Run", watched)
+    with Fleet("demo", device="cuda", device_index="0,1") as many:
+        for options in ({"diarize": True}, {"diarize": True, "speaker_model": "mine"}, {}):
+            list(many.transcribe_many(["a"], **options))
+    assert [one.get("speaker_model") for one in seen] == ["demo-speaker", "mine", None]
+
+
 @pytest.mark.parametrize("options", [{"devic": "cuda"}, {"precision": "low"}, {"hub": "nowhere"}])
 def test_options_of_loading_are_checked_before_any_process_starts(options: dict[str, str], threads: Threads) -> None:
     with pytest.raises(OptionError):

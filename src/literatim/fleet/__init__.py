@@ -75,6 +75,10 @@ class Fleet:
         given up and named in `warnings`; what is left when none lives comes back as an Outcome with a DeviceError.
         Standard input and open files are refused: pass their bytes.
         """
+        if (
+            options.get("diarize") and options.get("speaker_model") is None
+        ):  # the processes know the model by its folder
+            options["speaker_model"] = hub.speaker_model_beside(self.name)
         self._start()
         run = _Run(self._workers, Share(audios), settled(options, are_several(audios), self.model_type))
         whole = False
