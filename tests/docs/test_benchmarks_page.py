@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from literatim.bench import voices
 from literatim.cli import (
     bench_compare,
     bench_der,
@@ -21,6 +22,8 @@ from literatim.cli import (
     bench_mixed,
     bench_spec,
     bench_speed,
+    bench_turns,
+    bench_voices,
     bench_wer,
     bench_words,
 )
@@ -37,6 +40,8 @@ COMMANDS = {
     "mixed": bench_mixed.mixed,
     "dictation": bench_dictation.dictation,
     "der": bench_der.der,
+    "voices": bench_voices.voices,
+    "turns": bench_turns.turns,
     "compare": bench_compare.compare,
 }
 REPORTS = [file.name for file in sorted(FOLDER.glob("speed-*.json"))]
@@ -143,9 +148,13 @@ def test_the_figures_of_live_are_those_of_the_file() -> None:
 
 def _table(title: str) -> list[list[str]]:
     """The cells of the first table below a title, without its head."""
+    return _table_with_head(title)[1:]
+
+
+def _table_with_head(title: str) -> list[list[str]]:
     section = PAGE[PAGE.index(f"\n{title}\n") + len(title) + 2 :].split("\n#")[0]
     lines = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
-    return [[cell.strip() for cell in line.split("|")] for line in lines[2:]]
+    return [[cell.strip() for cell in line.split("|")] for line in (lines[0], *lines[2:])]
 
 
 def _command(name: str) -> dict[str, Any]:
@@ -274,8 +283,28 @@ def test_the_figures_of_dictation_are_those_of_the_file() -> None:
         ratios = [f"{row[name][0]:.2f}" for name in ("ratio", "ratio_to_float32")]
         alike = "all" if row["steps_equal"] == 1 else f"{100 * row['steps_equal']:.2f} %"
         expected.append([f"{row['work']}, {row['dtype']}", *times, *ratios, alike])
-    assert _table("## Dictation, 2026-11-21") == expected
-    assert f"({report['results'][0]['tokens']} here)" in PAGE
+    assert _table("## Dictation, 2026-11-22") == expected
+    assert f"few ({report['results'][0]['tokens']} here)" in PAGE
+
+
+def test_the_figures_of_voices_are_those_of_the_files() -> None:
+    """Medians of each program and dtype, and ours by the best other; the hour, from file to turns."""
+    report = json.loads((FOLDER / "voices.json").read_text("utf-8"))
+    (_, *works), *rows = _table_with_head("## Voices, 2026-11-22")
+    assert min(row["cosine"] for row in report["results"]) > 0.9999
+    for program, dtype in dict.fromkeys((row["program"], row["dtype"]) for row in report["results"]):
+        own = {row["work"]: row for row in report["results"] if (row["program"], row["dtype"]) == (program, dtype)}
+        expected = [f"{1000 * own[work]['seconds']['median']:.1f}" for work in works]
+        assert [f"{program}, {dtype}", *expected] in rows
+    found = [voices.compared(report, work) for work in works]
+    assert rows[-1][1:] == [f"{ratio[2][0]:.2f}" for ratio in found if ratio is not None]
+    assert {ratio[1] for ratio in found if ratio is not None} == {"openvino in bfloat16"}
+    turns = json.loads((FOLDER / "turns.json").read_text("utf-8"))
+    ten, hour = turns["rows"]
+    assert (ten["minutes"], hour["minutes"]) == (10, 60)
+    told = f"takes {hour['seconds']:.1f} s and {hour['beyond'] / 1e6:.0f} MB beyond the model, ten minutes "
+    assert f"{told}{ten['seconds']:.1f} s and {ten['beyond'] / 1e6:.0f} MB" in " ".join(PAGE.split())
+    assert f"float32's vectors is {turns['cosines']['bfloat16']['least']:.6f}" in " ".join(PAGE.split())
 
 
 def test_diarization_errors_are_those_of_the_file() -> None:
