@@ -33,6 +33,7 @@ MOST_SPEAKERS = 20  # where nobody says how many there are
 FULL = 4  # vectors from which a group can be a speaker's of its own, in a recording of some minutes
 NEAR = 0.2  # of cosine: so far may the similarity move to give the number of speakers that is asked for
 BETWEEN = 0.8  # cosine with the plane of two groups from which one is made of both
+SHARE = 0.25  # of each of them in it, at least
 NEIGHBOURS = 10  # of a vector at least, by which spectral clustering knows it
 
 
@@ -280,15 +281,12 @@ def _unmixed(means: Floats, weights: NDArray[np.float64], labels: Labels, least:
 
 def _is_between(units: Floats, weights: NDArray[np.float64], one: int) -> bool:
     """Whether a vector is nearly a sum of two heavier ones, both with a share in it."""
-    heavier = np.flatnonzero(weights > weights[one])
-    cosines = units @ units.T
-    for at, first in enumerate(heavier):
-        for second in heavier[at + 1 :]:
-            angle = cosines[first, second]
-            shares = np.array([[1, -angle], [-angle, 1]]) @ cosines[one, [first, second]] / max(1 - angle**2, 1e-6)
-            if shares.min() > 0.25 and float(shares @ cosines[one, [first, second]]) > BETWEEN**2:
-                return True
-    return False
+    heavier = units[weights > weights[one]]
+    near, angles = heavier @ units[one], heavier @ heavier.T  # (H,), (H, H)
+    shares = (near[:, None] - angles * near) / np.maximum(1 - angles**2, 1e-6)  # of the row's, beside the column's
+    np.fill_diagonal(shares, 0)
+    length = shares * near[:, None] + shares.T * near  # of what is in the plane, squared
+    return bool(((np.minimum(shares, shares.T) > SHARE) & (length > BETWEEN**2)).any())
 
 
 def _graph(units: Floats) -> Any:
