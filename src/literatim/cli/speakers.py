@@ -113,7 +113,8 @@ def list_voices(path: Path | None, samples: bool, as_json: bool) -> None:
         click.echo(f"{voice.name}: {_samples(len(voice.samples))}")
         for item in voice.samples if samples else ():
             click.echo(f"  {item.id}  {item.added}  {item.source}")
-    click.echo(f"{len(voices)} voices in {book.path}", err=True)
+    count = "1 voice" if len(voices) == 1 else f"{len(voices)} voices"
+    click.echo(f"{count} in {book.path}", err=True)
 
 
 @speakers.command()
