@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +109,3 @@ def read_cohort(file: Path, dimension: int) -> NDArray[Any]:
     if found.ndim != 2 or found.shape[1] != dimension or not np.isfinite(found).all():
         raise OptionError(f"{file} has the shape {found.shape}; vectors (N, {dimension}) of finite numbers are needed")
     return found
-
-
-def places(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each name with its file, below the folder unless it is a whole path."""
-    return ((name, folder / name) for name in names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from literatim.cli.bench_common import JSON, OUT, deliver, show
+from literatim.cli.embed import VOICES_HELP
 from literatim.cli.flags import chosen, flags
 from literatim.errors import LiteratimError, OptionError
 from literatim.options import HubOptions
@@ -24,7 +25,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("trials", type=_PATH)
-@click.option("--model", help="Network for voices: short name, Hugging Face id or folder [default: resnet34-lm].")
+@click.option("--model", help=VOICES_HELP)
 @click.option("--audio_dir", "--audio-dir", type=_PATH, help="Folder of the recordings [default: that of TRIALS].")
 @click.option("--cohort", type=_PATH, help="For AS-Norm: a .npy of vectors, or a folder with a folder a speaker.")
 @click.option(
@@ -100,7 +101,8 @@ def _scored(
     cohort = values["cohort"]
     others = trial_vectors.cohort_files(cohort, SUFFIXES) if cohort is not None and cohort.suffix != ".npy" else {}
     statistics = None if cohort is None or others else trial_vectors.read_cohort(cohort, voices.dimension)
-    files = dict(trial_vectors.places(found.names, values["audio_dir"] or file.parent))
+    folder = values["audio_dir"] or file.parent
+    files = {name: folder / name for name in found.names}
     failed = _embed(kept, voices, files, values["batch_size"])
     vectors, there = kept.of(found.names, voices.dimension)
     scored = found.among(there)

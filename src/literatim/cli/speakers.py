@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from literatim.cli.embed import VOICES_HELP
 from literatim.cli.flags import chosen, flags
 from literatim.errors import LiteratimError, OptionError, SpeakerBookError
 from literatim.options import AudioOptions, HubOptions
@@ -30,9 +31,7 @@ BOOK = click.option(
     help="The file of the voices [default: $LITERATIM_SPEAKER_BOOK, else literatim/speakers.db among your data].",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print for a machine to read.")
-MODEL = click.option(
-    "--model", help="Network for voices: short name, Hugging Face id or folder [default: resnet34-lm]."
-)
+MODEL = click.option("--model", help=VOICES_HELP)
 
 
 @click.group()
