@@ -15,7 +15,7 @@ from literatim.verify.planted.families import family
 from literatim.verify.planted.selftest import sentences, summary
 
 DOCS = Path(__file__).parents[2] / "docs"
-REPORTS = {"demo": "self-test.json", "demo-medical": "self-test-medasr.json"}
+REPORTS = {"demo": "self-test.json", "demo-medical": "self-test-medasr.json", "demo-speaker": "self-test-voices.json"}
 
 
 @pytest.fixture(scope="module", params=REPORTS)
