@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from torch import Tensor
 from literatim.models.speaker import SpeakerNet
 from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.models.speaker_config import SpeakerConfig
-from literatim.verify import fake_npu
-from literatim.verify.planted.catalogue import EVERYWHERE, KINDS, Case, Kind
 from literatim.verify.planted.families import Family, family
 from literatim.verify.planted.kernels import PRODUCTS, convolved
 from literatim.verify.planted.selftest import Plan, self_test
+from planted_builders import check_every_kind, places_seen
 from speaker_builders import random_speaker_folder
 
 NPU = torch.device("npu", 0)
@@ -25,8 +23,6 @@ CONFIGS = {
     "basic": SpeakerConfig(embedding_dim=24, layers=(1, 2, 1, 1), channels=(6, 12, 16, 18)),
     "bottleneck": SpeakerConfig(embedding_dim=24, layers=(1, 1, 1, 2), channels=(4, 4, 8, 8), block="bottleneck"),
 }
-LARGEST = {"coarse inputs": 7, "coarse weights": 4, "coarse sums": 7, "saturation": 0.2, "flipped bit": 5.0}
-LARGEST |= {"capped ReLU": 0.2, "coarse root": 7}
 KNOWN = ("leaking ReLU", "frames unmasked", "mask of frames off", "variance of all", "wrong floor of the root")
 
 
@@ -59,36 +55,14 @@ def work(network: SpeakerNet) -> Tensor:
 
 
 def test_every_place_is_reached(network: SpeakerNet, checkpoint: Family) -> None:
-    follow, seen = checkpoint.sites(), set()
-
-    class Look:
-        def around(self, op: str, compute: Callable[..., Tensor], /, *args: Tensor, **kwargs: Tensor) -> Tensor:
-            seen.add(follow.of(op, args))
-            return compute(*args, **kwargs)
-
-    with fake_npu.plant(Look()):
-        work(network)
+    seen = places_seen(lambda: work(network), checkpoint)
     wanted = {site for sites in checkpoint.places.values() for site in sites}
     assert wanted - seen == set()
     assert {name.rpartition(".")[0] for name in checkpoint.parameters} <= wanted
 
 
 def test_every_kind_changes_its_place_and_is_gone_after(network: SpeakerNet, dtype: str, checkpoint: Family) -> None:
-    clean, names = work(network), set()
-    kinds: list[Kind] = [kind for kind in KINDS if kind.at in {EVERYWHERE, *checkpoint.places}]
-    for kind in kinds:
-        site = None if kind.at == EVERYWHERE else checkpoint.places[kind.at][-1]
-        magnitude = LARGEST.get(kind.name, kind.magnitudes[-1])
-        strike = Case(kind, magnitude, min(2, kind.periods[0]), site, dtype, 0).strike(checkpoint.sites())
-        with fake_npu.plant(strike):
-            changed = work(network)
-        assert strike.hits or dtype != "float32", kind.name
-        assert strike.hit <= {site} or site is None, kind.name
-        assert strike.effect.ratio > 8 or dtype != "float32", kind.name
-        assert dtype != "float32" or not torch.equal(changed, clean), kind.name
-        assert torch.equal(work(network), clean), kind.name
-        names.add(kind.name)
-    assert names >= {*KNOWN}
+    assert check_every_kind(lambda: work(network), checkpoint, dtype) >= {*KNOWN}
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -5,10 +5,9 @@ Its tokens are those of the steps, blanks included; they are collapsed where tex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,9 @@ from literatim.models.medasr import Medasr
 from literatim.models.medasr_checkpoint import load_medasr
 from literatim.pipeline.listener import WIDTH, Listener
 from literatim.text.medasr import MedasrTokenizer
-from literatim.verify.sites import ENCODED, HEAD, INPUT, PARTS
+from literatim.verify.sites import ENCODED, HEAD, INPUT, PARTS, SitesByParameter
 from literatim.verify.subject import CPU, Clip, Mark, Said, Watchable, nobody
-from literatim.verify.watch import Pretend, tensors
+from literatim.verify.watch import Pretend
 
 SECONDS = (5.0, 3.4, 4.3)  # of the clips, by turns: all are filled up to WIDTH, so that masks have work to do
 ROTATION, SHUT_OUT, CHOSEN = "encoder.rotation", "encoder.mask", "head.choice"
@@ -31,23 +30,14 @@ NO_END = -1  # no token ends a text
 _COMPARISONS = frozenset({"lt", "gt", "le", "ge", "__invert__", "bitwise_not", "logical_not"})
 
 
-class MedasrSites:
-    """Says which place a call belongs to; for one run, since it remembers where the run is."""
+class MedasrSites(SitesByParameter):
+    """The module whose parameter is used, or what the program does after it."""
 
     def __init__(self, model: Medasr) -> None:
-        self._owners = {id(item): name.rpartition(".")[0] for name, item in model.named_parameters()}
-        self._at = INPUT
+        super().__init__(model, INPUT)
 
-    def close(self) -> None:
-        """Nothing was changed in the network."""
-
-    def __call__(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The place's name: the module whose parameter is used, or what the program does after it."""
-        found = (self._owners.get(id(item)) for item in tensors((args, kwargs)))
-        owner = next((name for name in found if name is not None), None)
-        if owner is not None:
-            self._at = owner
-            return owner
+    def between(self, op: str) -> str:
+        """Of what has no parameter."""
         if op == "argmax" or self._at == CHOSEN:
             self._at = CHOSEN
             return CHOSEN

@@ -6,6 +6,7 @@ module that was seen last: the product after the queries, the sum after the outp
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,30 @@ PARTS = {
     "add": "add",
     WRITES: "cache",
 }
+
+
+class SitesByParameter(ABC):
+    """Says which place a call belongs to, for one run: the module whose parameter is used, else what `between` says."""
+
+    def __init__(self, model: nn.Module, begin: str) -> None:
+        self._owners = {id(item): name.rpartition(".")[0] for name, item in model.named_parameters()}
+        self._at = begin
+
+    def close(self) -> None:  # noqa: B027 (not abstract: most change nothing)
+        """Nothing was changed in the network."""
+
+    def __call__(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The place's name."""
+        found = (self._owners.get(id(item)) for item in tensors((args, kwargs)))
+        owner = next((name for name in found if name is not None), None)
+        if owner is not None:
+            self._at = owner
+            return owner
+        return self.between(op)
+
+    @abstractmethod
+    def between(self, op: str) -> str:
+        """The place of a call without a parameter."""
 
 
 class WhisperSites:

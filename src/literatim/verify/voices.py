@@ -7,7 +7,7 @@ ports report of a hundred samples, and what the device changes in scores of pair
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -26,10 +26,11 @@ from literatim.models.speaker import SpeakerNet
 from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.verify.end_to_end import FLOAT64, Measured
 from literatim.verify.passes import Wide
+from literatim.verify.sites import SitesByParameter
 from literatim.verify.speakers import scores, vectors
 from literatim.verify.subject import CPU, Clip, Mark, Said, Watchable, nobody
 from literatim.verify.types import EndToEnd
-from literatim.verify.watch import Pretend, Watch, tensors
+from literatim.verify.watch import Pretend, Watch
 
 BUNDLED = Path(demo.__file__).parent / "clips"
 FRAMES = (200, 136, 172)  # of the windows that are watched, by turns: all are filled up to the first of these
@@ -41,23 +42,14 @@ INPUT, POOLING, EMBEDDING = "input", "pooling", "embedding"
 _IN_BLOCK = frozenset({"relu_", "mul_", "add_"})
 
 
-class VoiceSites:
-    """Says which place a call belongs to; for one run, since it remembers where the run is."""
+class VoiceSites(SitesByParameter):
+    """The module whose parameter is used; else the stem's or block's part, or the pooling."""
 
     def __init__(self, model: SpeakerNet) -> None:
-        self._owners = {id(item): name.rpartition(".")[0] for name, item in model.named_parameters()}
-        self._at = INPUT
+        super().__init__(model, INPUT)
 
-    def close(self) -> None:
-        """Nothing was changed in the network."""
-
-    def __call__(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The module whose parameter is used; else the stem's or block's part, or the pooling."""
-        found = (self._owners.get(id(item)) for item in tensors((args, kwargs)))
-        owner = next((name for name in found if name is not None), None)
-        if owner is not None:
-            self._at = owner
-            return owner
+    def between(self, op: str) -> str:
+        """Of what has no parameter."""
         if self._at.startswith("layer") and op not in _IN_BLOCK:
             self._at = POOLING
         if self._at in {INPUT, POOLING, EMBEDDING}:
