@@ -93,3 +93,14 @@ def test_the_kinds_of_calls_are_counted() -> None:
     assert 100 < result["kinds"] < result["calls"]
     assert result["kinds_after_minutes"][-1][1] <= result["kinds"]
     assert "batched" in kinds.table(found).plain()
+
+
+@pytest.mark.slow
+def test_kinds_stop_growing() -> None:
+    """What a long recording needs is there after a minute, but for the smaller batches in which the run ends."""
+    recognizer = load("demo", device="npu", dtype="float32", assistant="none")
+    found = kinds.run(recognizer, 8, 4, ("batched",), lambda _: None)
+    after = found["results"][0]["kinds_after_minutes"]
+    early, late = (max(kinds for minute, kinds in after if minute <= limit) for limit in (1, 7))
+    assert early > 250
+    assert late - early <= 5

@@ -307,6 +307,18 @@ def test_the_figures_of_voices_are_those_of_the_files() -> None:
     assert f"float32's vectors is {turns['cosines']['bfloat16']['least']:.6f}" in " ".join(PAGE.split())
 
 
+def test_the_kinds_of_calls_are_those_of_the_file() -> None:
+    report = json.loads((FOLDER / "kinds-demo.json").read_text("utf-8"))
+    page = (FOLDER.parent / "strategies.md").read_text("utf-8")
+    for found in report["results"]:
+        steps = found["kinds_after_minutes"]
+        counts = [max(kinds for at, kinds in steps if at <= minute or at == steps[0][0]) for minute in (1, 30, 53)]
+        (row,) = (
+            line for line in page.splitlines() if line.startswith(f"| {found['strategy']}") and "calls" not in line
+        )
+        assert row.split("|")[2:-1] == [f" {count} " for count in (*counts, found["kinds"], f"{found['calls']:,}")]
+
+
 def test_diarization_errors_are_those_of_the_file() -> None:
     """A row of the table for each recording, to the digit."""
     report = json.loads((FOLDER / "der-demo.json").read_text("utf-8"))

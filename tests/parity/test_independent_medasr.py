@@ -31,7 +31,7 @@ class Case:
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A network of two layers, and two clips of different lengths."""
-    folder = random_lasr_folder(tmp_path_factory.mktemp("model"), 11)
+    folder = random_lasr_folder(tmp_path_factory.mktemp("model"), 12)
     clips = material.clips(folder, (), 2)
     model = load_medasr(folder, torch.float32, torch.device("cpu"))
     return Case(folder, model, clips, ask(folder, clips, False, model.config.vocab_size))

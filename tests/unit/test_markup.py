@@ -197,7 +197,14 @@ def test_reports_as_files(format: str, name: str, expected: str | None, tmp_path
 
 def output(**asked: Any) -> Output:
     """What the command makes of its flags."""
-    values = {"output_format": None, "output_dir": None, "verbose": True, "as_json": False, "raw": False}
+    values = {
+        "output_format": None,
+        "output_dir": None,
+        "verbose": True,
+        "as_json": False,
+        "raw": False,
+        "diarize": False,
+    }
     values |= {"word_timestamps": False, "highlight_words": False, "max_line_width": None, "max_line_count": None}
     return Output.chosen({**values, "max_words_per_line": None, **asked}, 1).of("lasr_ctc")
 
