@@ -180,9 +180,9 @@ class TranscribeOptions:
         None,
         "for MedASR: an n-gram model of its tokens, KenLM's binary or ARPA, a path or a file of the model's folder",
     )
-    alpha: float = option(0.5, "for MedASR: weight of the language model's logarithms", minimum=0, maximum=100)
+    alpha: float = option(0.5, "for MedASR: weight of the n-gram model's logarithms", minimum=0, maximum=100)
     beta: float = option(
-        1.5, "for MedASR: what a language model's search adds for each token", minimum=-100, maximum=100
+        1.5, "for MedASR: what an n-gram model's search adds for each token", minimum=-100, maximum=100
     )
     prefix: str | None = option(None, "how the text of the first window begins; it is no part of the result")
     strategy: str = option(

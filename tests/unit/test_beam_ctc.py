@@ -42,7 +42,7 @@ def all_texts(scores: np.ndarray, blank: int) -> dict[tuple[int, ...], float]:
 
 
 class Pairs:
-    """A language model that looks one token back."""
+    """An n-gram model that looks one token back."""
 
     def __init__(self, rng: np.random.Generator, vocabulary: int) -> None:
         self._table = logprobs(rng, vocabulary + 1, vocabulary + 1, 1.0)  # the last row begins, the last column ends
@@ -216,7 +216,7 @@ def test_arpa_by_hand(tmp_path: Path) -> None:
 
 
 def test_language_models_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="there is no language model"):
+    with pytest.raises(ModelNotFound, match="there is no n-gram model"):
         load_ngrams(tmp_path / "none.arpa", PIECES)
     for text, why in (
         ("", "no .end"),

@@ -88,7 +88,7 @@ def test_hotwords_as_they_are_given() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network; its folder has a language model."""
+    """A random network; its folder has an n-gram model."""
     path = random_lasr_folder(tmp_path_factory.mktemp("beam"), 5)
     return path
 
@@ -131,7 +131,7 @@ def test_what_the_settings_are(model: MedasrRecognizer, folder: Path) -> None:
     plain = settings(hotwords="a")
     assert (plain.beam.width, plain.beam.beta, plain.model) == (8, 0.0, None)
     assert plain.hotwords is not None
-    with pytest.raises(ModelNotFound, match="there is no language model"):
+    with pytest.raises(ModelNotFound, match="there is no n-gram model"):
         settings(language_model="lm_6.kenlm")
 
 

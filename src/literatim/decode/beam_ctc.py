@@ -18,7 +18,7 @@ from literatim.decode.ctc import Token
 NOTHING = -math.inf
 
 
-class LanguageModel(Protocol):
+class TokenModel(Protocol):
     """Natural logarithms of the probability of a token after others; a state stands for those before."""
 
     def begin(self) -> Any:
@@ -94,7 +94,7 @@ class Search:
         self,
         beam: Beam,
         blank: int,
-        model: LanguageModel | None = None,
+        model: TokenModel | None = None,
         favoured: Favoured | None = None,
         state: tuple[Any, int] | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ BRINGS = {
     "diarize": "spectral clustering of voices, and diarization error rates",
     "modelscope": "models from ModelScope",
     "train": "training of the bundled models",
-    "lm": "language models in KenLM's binary form",
+    "lm": "n-gram models in KenLM's binary form",
 }
 _TORCH = "torch"  # looked at by itself
 

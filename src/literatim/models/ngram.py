@@ -37,7 +37,7 @@ class Words(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Ngrams:
-    """A language model of a vocabulary's tokens (`decode.beam_ctc.LanguageModel`)."""
+    """An n-gram model of a vocabulary's tokens (`decode.beam_ctc.TokenModel`)."""
 
     words: Words
     spelled: tuple[str, ...]  # the model's word for each token
@@ -119,7 +119,7 @@ def load_ngrams(path: Path, pieces: Sequence[str | None]) -> Ngrams:
     Raises ModelNotFound, and ModelFormatError for what is no such file or was made for other tokens.
     """
     if not path.is_file():
-        raise ModelNotFound(f"there is no language model {path}; give an ARPA or KenLM file")
+        raise ModelNotFound(f"there is no n-gram model {path}; give an ARPA or KenLM file")
     with path.open("rb") as file:
         words: Words = Kenlm(path) if file.read(len(BINARY)) == BINARY else Arpa(path)
     spellings = [tuple("" if piece is None else piece.replace("▁", mark) for piece in pieces) for mark in ("#", "▁")]

@@ -53,7 +53,7 @@ def _check_search(text: TranscribeOptions) -> None:
     given = {item.name for item in fields(text) if getattr(text, item.name) != item.default}
     for name in sorted(given & {"alpha", "beta"}):
         if text.language_model is None:
-            raise OptionError(f"{name} weighs a language model; give language_model as well")
+            raise OptionError(f"{name} weighs an n-gram model; give language_model as well")
     if "hotword_weight" in given and not text.hotwords:
         raise OptionError("hotword_weight is of hotwords; give them as well")
 

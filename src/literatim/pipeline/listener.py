@@ -27,7 +27,7 @@ class Listener:
     """A network with its tokenizer on one device. What a window gives does not depend on those beside it."""
 
     def __init__(self, model: Medasr, tokenizer: MedasrTokenizer, folder: Path | None = None) -> None:
-        """`folder` is where a language model is looked for that is named without one."""
+        """`folder` is where an n-gram model is looked for that is named without one."""
         self.model, self.tokenizer, self.config, self.folder = model, tokenizer, model.config, folder
         self.device, self.dtype = model.encoder.norm.weight.device, model.encoder.norm.weight.dtype
         if devices.packs_linear(self.device, self.dtype):

@@ -1,7 +1,7 @@
 """Beam search over a dictation of any length: stretch by stretch, each from one pause to the next.
 
 Where a stretch ends depends on the steps alone, so that windows and batches change nothing. Its best text is final
-then; the language model and hotwords go on from its end.
+then; the n-gram model and hotwords go on from its end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Settings:
 
     @classmethod
     def of(cls, listener: Listener, options: TranscribeOptions) -> Settings:
-        """As asked for. Raises what `load_ngrams` does for the language model, and DependencyError without kenlm."""
+        """As asked for. Raises what `load_ngrams` does for the n-gram model, and DependencyError without kenlm."""
         tokenizer, default, vocabulary = listener.tokenizer, Beam(), listener.config.vocab_size
         pieces = (*tokenizer.pieces, *[None] * vocabulary)[:vocabulary]
         model = _ngrams(_found(options.language_model, listener.folder), pieces) if options.language_model else None

@@ -1,4 +1,4 @@
-"""Measure the medical model on its frozen test sets: greedy by transformers, with its language model by Literatim.
+"""Measure the medical model on its frozen test sets: greedy by transformers, with its n-gram model by Literatim.
 
     python -m literatim.train.medical.evaluate FOLDER --out FILE.json
 
@@ -55,7 +55,7 @@ class Model:
 
 
 def score(asked: Sequence[sets.Heard], texts: Sequence[str], searched: Sequence[str]) -> dict[str, Any]:
-    """All numbers of one set: of the greedy texts, and a rate of those that a language model helped to."""
+    """All numbers of one set: of the greedy texts, and a rate of those that an n-gram model helped to."""
     references = [window.text for window in asked]
     rules: dict[str, Callable[[str], str]] = {"wer": medasr, "wer_without_commands": bare, "wer_as_written": str}
     rates = {
@@ -87,7 +87,7 @@ def evaluate(folder: Path, limit: int | None) -> dict[str, Any]:
         asked = list(islice(sets.render(kind), limit))
         searched = [ours.transcribe(window.samples, language_model=language_model.FILE).text for window in asked]
         results[kind] = row = score(asked, [model.hear(window) for window in asked], searched)
-        sys.stderr.write(f"{kind}: WER {row['wer']:.2%}, {row['wer_with_language_model']:.2%} with a language model\n")
+        sys.stderr.write(f"{kind}: WER {row['wer']:.2%}, {row['wer_with_language_model']:.2%} with an n-gram model\n")
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "jiwer": version("jiwer")}
     return {"sets": results, "versions": versions}
 
