@@ -12,24 +12,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from literatim.models.native_convolution import NativeConvolution, native_convolution
+
 
 class Convolution(nn.Conv2d):
     """nn.Conv2d with a bias; after `pack` its weight is gone and only inference on the CPU is left."""
 
     _packed: Tensor | None = None
+    _native: NativeConvolution | None = None
 
     def reset_parameters(self) -> None:
         """Nothing: the weights come from a checkpoint."""
 
     def pack(self, height: int, width: int) -> None:
         """Replace the weight by its packed form, chosen for maps of that size; it serves those of any other."""
-        weight = self.weight.detach().contiguous(memory_format=torch.channels_last)
-        size = [1, self.in_channels, height, width]
-        self._packed = _onednn()._reorder_convolution_weight(weight, *self._how(), size)
+        assert self.bias is not None
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        if self._how() == ([kernel // 2] * 2, [stride] * 2, [1, 1], 1):
+            self._native = native_convolution(self.weight, self.bias, stride)
+        if self._native is None:
+            weight = self.weight.detach().contiguous(memory_format=torch.channels_last)
+            size = [1, self.in_channels, height, width]
+            self._packed = _onednn()._reorder_convolution_weight(weight, *self._how(), size)
         self.register_parameter("weight", None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
+        if self._native is not None:
+            return self._native(x, relu=False)
         if self._packed is None:
             return super().forward(x)
         out: Tensor = _onednn()._convolution_pointwise(x, self._packed, self.bias, *self._how(), "none", [], "")
@@ -37,6 +47,8 @@ class Convolution(nn.Conv2d):
 
     def relu(self, x: Tensor) -> Tensor:
         """ReLU of the convolution."""
+        if self._native is not None:
+            return self._native(x, relu=True)
         if self._packed is None:
             return F.relu_(super().forward(x))
         out: Tensor = _onednn()._convolution_pointwise(x, self._packed, self.bias, *self._how(), "relu", [], "")
@@ -44,6 +56,8 @@ class Convolution(nn.Conv2d):
 
     def add_relu(self, x: Tensor, kept: Tensor) -> Tensor:
         """ReLU of the convolution and `kept` together, which may be written over `kept`."""
+        if self._native is not None:
+            return self._native(x, kept, relu=True)
         if self._packed is None:
             return F.relu_(super().forward(x).add_(kept))
         add = _onednn()._convolution_pointwise_.binary

@@ -97,7 +97,7 @@ class SpeakerNet(nn.Module):
 
     def maps(self, frames: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the last stage makes of (B, T, M): (B, C, M / 8, T / 8), and (B, 1, 1, T / 8): 0 where no frame is."""
-        dtype = self.embedding.weight.dtype
+        dtype = self.embedding.bias.dtype
         x = frames.to(dtype).transpose(1, 2)[:, None]  # (B, 1, M, T)
         mask = None if lengths is None else _mask(lengths, frames.shape[1], dtype)
         if mask is not None:
@@ -115,6 +115,7 @@ class SpeakerNet(nn.Module):
         self.conv1.pack(height, width)
         for block in self.blocks():
             height, width = block.pack(height, width)
+        self.embedding.pack()
 
     def blocks(self) -> Iterator[Block]:
         """All of them, stage after stage."""
@@ -124,7 +125,7 @@ class SpeakerNet(nn.Module):
     def project(self, mean: Tensor, variance: Tensor) -> Tensor:
         """`moments` (B, C, M) -> (B, E) float32."""
         pooled = torch.cat([mean.flatten(1), (variance + EPSILON).sqrt().flatten(1)], 1)
-        embedding: Tensor = self.embedding(pooled.to(self.embedding.weight.dtype))
+        embedding: Tensor = self.embedding(pooled.to(self.embedding.bias.dtype))
         return embedding.float()
 
 

@@ -17,13 +17,14 @@ from torch import Tensor
 from literatim.device.host import processor
 from literatim.errors import DependencyError
 
-VERSION = "kernels_4"  # of the structures below; the library has a name for it
+VERSION = "kernels_5"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
 PHASES, MORE_PHASES = 11, 2  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
 QUERIES = 12  # attended to at once
 PIECE = 48 * 4 * LANES  # floats of one job's piece of a linear layer
 CHOICE_PIECE = 6 * 4 * LANES  # and of the screen
+AT_ONCE, TILE_POINTS = 48, 16  # tiles or pixels of a convolution, and products of a tile
 LOGITS_COLUMNS, LOGITS_PIECE = 4 * LANES, 64 * 4 * LANES  # ids of a piece of the output matrix, floats of its results
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}
 _LEVELS: tuple[tuple[str, set[str]], ...] = (
@@ -131,6 +132,17 @@ class Logits(ctypes.Structure):
     )
 
 
+class Convolution(ctypes.Structure):
+    """`Convolution` of convolution.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "kept", "out")),
+        *((name, ctypes.c_int64) for name in ("rows", "height", "width", "inputs", "down", "across", "outputs")),
+        *((name, ctypes.c_int64) for name in ("kernel", "stride", "tiled", "half", "relu")),
+        *(("scratch", ctypes.c_void_p), ("scratch_size", ctypes.c_int64), ("jobs", ctypes.c_void_p)),
+    )
+
+
 class Pick(ctypes.Structure):
     """`Pick` of rules.c."""
 
@@ -157,7 +169,8 @@ class Library:
     """The kernels built for one level of processors.
 
     `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c, `pick` is that of
-    rules.c, `propose` that of draft.c; `choose` is that of screen.c, which needs AVX-512.
+    rules.c, `propose` that of draft.c, `convolve` that of convolution.c; `choose` is that of screen.c, which needs
+    AVX-512.
     """
 
     level: str
@@ -167,6 +180,7 @@ class Library:
     pack: Callable[..., None]
     pick: Callable[..., None]
     propose: Callable[..., None]
+    convolve: Callable[..., None]
     choose: Callable[..., None] | None
     _pool: Pool
 
@@ -223,7 +237,8 @@ def _load(file: Path, level: str) -> Library:
         choose.restype = None
     library.literatim_pick.argtypes = [ctypes.POINTER(Pick), pool]
     library.literatim_propose.argtypes = [ctypes.POINTER(Draft), pool]
-    names = ("step", "listen", "logits", "pack", "pick", "propose")
+    library.literatim_convolve.argtypes = [ctypes.POINTER(Convolution), pool]
+    names = ("step", "listen", "logits", "pack", "pick", "propose", "convolve")
     functions = {name: getattr(library, f"literatim_{name}") for name in names}
     for function in functions.values():
         function.restype = None
