@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from literatim.models.speaker import REPEATED, SHORTEST, SpeakerNet, lengthened
+from literatim import device as devices
+from literatim.models.speaker import IN_CACHES, REPEATED, SHORTEST, SpeakerNet, lengthened
 from literatim.models.speaker_checkpoint import load_speaker_net
 from literatim.models.speaker_config import SpeakerConfig
 from literatim.models.speaker_formats import shapes
@@ -17,6 +18,10 @@ from speaker_builders import DEEP, SMALL, random_speaker_folder, random_wespeake
 
 CPU = torch.device("cpu")
 RESNET34 = SpeakerConfig()
+WIDE = SpeakerConfig(embedding_dim=24, layers=(1, 2, 1, 1), channels=(16, 32, 48, 64))  # as the kernels want them
+WIDE_DEEP = SpeakerConfig(
+    n_mels=40, embedding_dim=16, layers=(2, 1, 1, 1), channels=(16, 16, 32, 48), block="bottleneck"
+)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -39,11 +44,43 @@ def pair(
     return load_speaker_net(folder, torch.float32, CPU), random_wespeaker(3, config)
 
 
+@pytest.fixture(scope="module", params=[SMALL, DEEP, WIDE, WIDE_DEEP], ids=["small", "deep", "wide", "wide, deep"])
+def packed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SpeakerNet, dict[str, Tensor]]:
+    """As `pair`, its weights laid out for the CPU's kernels."""
+    config = request.param
+    folder = random_speaker_folder(tmp_path_factory.mktemp("packed"), 3, config)
+    net = load_speaker_net(folder, torch.float32, CPU)
+    if not devices.packs_linear(CPU, torch.float32):
+        pytest.skip("torch was built without oneDNN")
+    net.pack()
+    return net, random_wespeaker(3, config)
+
+
 @pytest.mark.parametrize("frames", [9, 10, 15, 16, 17, 64, 149, 200])
 def test_alone(pair: tuple[SpeakerNet, dict[str, Tensor]], frames: int) -> None:
     net, state = pair
     sound = noise(frames, net.config.n_mels, seed=frames)
     close(net(sound[None])[0], embedding(state, sound))
+
+
+@pytest.mark.parametrize("frames", [9, 10, 15, 16, 17, 64, 149, 200])
+def test_packed_alone(packed: tuple[SpeakerNet, dict[str, Tensor]], frames: int) -> None:
+    net, state = packed
+    sound = noise(frames, net.config.n_mels, seed=frames)
+    close(net(sound[None])[0], embedding(state, sound))
+
+
+def test_packed_in_batches(packed: tuple[SpeakerNet, dict[str, Tensor]]) -> None:
+    """Of one length, more than stay in the caches, and filled up."""
+    net, state = packed
+    sounds = noise(5, IN_CACHES // 4, net.config.n_mels)
+    for sound, vector in zip(sounds, net(sounds), strict=True):
+        close(vector, embedding(state, sound))
+    lengths = torch.tensor([9, 40, 77])
+    for sound, length, vector in zip(sounds, lengths.tolist(), net(sounds[:3, :80], lengths), strict=False):
+        close(vector, embedding(state, sound[:length]))
 
 
 @pytest.mark.parametrize("frames", range(1, 17))

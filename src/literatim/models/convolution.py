@@ -1,7 +1,7 @@
 """Convolutions whose weights can lie in memory as a CPU's kernels read them, with what follows them in the same pass.
 
-As `linear.py` does for products. In bfloat16 a ResNet34 over one window of 200 frames took 0.86 of the time, and over
-16 windows 0.87 (time of one core; AMD EPYC with avx512_bf16, torch 2.13).
+As `linear.py` does for products; by kernels of our own (`native_convolution.py`) where they could be built, else by
+oneDNN's.
 """
 
 from __future__ import annotations

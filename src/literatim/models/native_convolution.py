@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from literatim.native import library
-from literatim.native.library import AT_ONCE, LANES, TILE_POINTS, Library
+from literatim.native.library import AT_ONCE, LANES, Library
 
 # Filters (3, 3) to the 4 x 4 points at which they are multiplied.
 _POINTS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)

@@ -26,6 +26,7 @@ from literatim.models.speaker_config import EXPANSIONS, HALVINGS, STAGES, Speake
 SHORTEST = (1 << HALVINGS) + 1  # frames that leave two steps: 9
 REPEATED = 2 << HALVINGS  # frames that shorter ones are repeated up to: 16
 EPSILON = 1e-7  # under the root of the variance
+IN_CACHES = 800  # frames of all rows of a batch whose maps stay in a CPU's caches
 
 
 class Block(nn.Module):
@@ -70,6 +71,8 @@ class Block(nn.Module):
 class SpeakerNet(nn.Module):
     """Frames to embeddings, neither of unit length nor compared yet."""
 
+    _is_packed = False
+
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.config = config
@@ -91,6 +94,9 @@ class SpeakerNet(nn.Module):
         """
         if lengths is None:
             frames = lengthened(frames)
+            rows = max(1, IN_CACHES // frames.shape[1])
+            if self._is_packed and len(frames) > rows:
+                return torch.cat([self(some) for some in torch.split(frames, rows)])
         x, mask = self.maps(frames, lengths)
         mean, variance = moments(x, mask)
         return self.project(mean, variance)
@@ -116,6 +122,7 @@ class SpeakerNet(nn.Module):
         for block in self.blocks():
             height, width = block.pack(height, width)
         self.embedding.pack()
+        self._is_packed = True
 
     def blocks(self) -> Iterator[Block]:
         """All of them, stage after stage."""
