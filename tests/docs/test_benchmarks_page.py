@@ -296,6 +296,9 @@ def test_the_figures_of_voices_are_those_of_the_files() -> None:
         own = {row["work"]: row for row in report["results"] if (row["program"], row["dtype"]) == (program, dtype)}
         expected = [f"{1000 * own[work]['seconds']['median']:.1f}" for work in works]
         assert [f"{program}, {dtype}", *expected] in rows
+    whole = {**report, "results": [row for row in report["results"] if row["dtype"] == "float32"]}
+    found = [voices.compared(whole, work) for work in works]
+    assert rows[-2][1:] == [f"{ratio[2][0]:.2f}" for ratio in found if ratio is not None]
     found = [voices.compared(report, work) for work in works]
     assert rows[-1][1:] == [f"{ratio[2][0]:.2f}" for ratio in found if ratio is not None]
     assert {ratio[1] for ratio in found if ratio is not None} == {"openvino in bfloat16"}

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from literatim import device as devices
 from literatim.models.speaker import IN_CACHES, REPEATED, SHORTEST, SpeakerNet, lengthened
-from literatim.models.speaker_checkpoint import load_speaker_net
+from literatim.models.speaker_checkpoint import load_speaker_net, save_speaker
 from literatim.models.speaker_config import SpeakerConfig
-from literatim.models.speaker_formats import shapes
+from literatim.models.speaker_formats import shapes, standard
 from reference.wespeaker import embedding
 from speaker_builders import DEEP, SMALL, random_speaker_folder, random_wespeaker
 
@@ -134,6 +134,38 @@ def test_the_shape_of_the_published_network() -> None:
     assert len(shapes(RESNET34)) == 74
     assert sum(parameter.numel() for parameter in net.parameters()) == 6_630_080
     assert RESNET34.pooled == 5120
+
+
+# Blocks of each stage, as in wespeaker/models/resnet.py.
+DEPTHS = {
+    18: ((2, 2, 2, 2), "basic"),
+    34: ((3, 4, 6, 3), "basic"),
+    50: ((3, 4, 6, 3), "bottleneck"),
+    101: ((3, 4, 23, 3), "bottleneck"),
+    152: ((3, 8, 36, 3), "bottleneck"),
+    221: ((6, 16, 48, 3), "bottleneck"),
+    293: ((10, 20, 64, 3), "bottleneck"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_published_depth(depth: int, tmp_path: Path) -> None:
+    """In its whole width, from a folder; packed it gives the same."""
+    layers, block = DEPTHS[depth]
+    config, last = SpeakerConfig(layers=layers, block=block), "bn2.weight" if block == "basic" else "bn3.weight"
+    state = random_wespeaker(depth, config)
+    for name in state:
+        if name.endswith(last):  # else a hundred blocks would add up to more than float32 can square
+            state[name] *= 0.3
+    save_speaker(tmp_path, config, standard(state).tensors)
+    net, sounds = load_speaker_net(tmp_path, torch.float32, CPU), noise(2, 100, config.n_mels, seed=depth)
+    wanted = [embedding(state, sound) for sound in sounds]
+    for plain, right in zip(net(sounds), wanted, strict=True):
+        close(plain, right)
+    net.pack()
+    for packed, right in zip(net(sounds), wanted, strict=True):
+        close(packed, right)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
