@@ -9,6 +9,7 @@ import argparse
 import json
 import multiprocessing
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,16 @@ def make_shards(folder: Path, language: str, seconds: float, seed: int) -> float
     return made
 
 
-def _job(arguments: tuple[Path, str, float, int]) -> float:
-    return make_shards(*arguments)
+def in_processes(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], processes: int) -> None:
+    """`work(*job)` for each job, so many at a time, each process begun anew; the first error ends them all."""
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for _ in pool.imap_unordered(_called, [(work, job) for job in jobs]):
+            pass
+
+
+def _called(call: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+    work, job = call
+    work(*job)
 
 
 def make(folder: Path, hours: dict[str, float], processes: int) -> None:
@@ -95,8 +104,7 @@ def make(folder: Path, hours: dict[str, float], processes: int) -> None:
         for language, amount in hours.items()
         for seed in range(processes)
     ]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        list(pool.imap_unordered(_job, jobs))
+    in_processes(make_shards, jobs, processes)
 
 
 class Corpus:

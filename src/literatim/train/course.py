@@ -6,17 +6,17 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+from literatim.train.compose import Batch, endless
 from literatim.train.learner import Learner
 
 Model = TypeVar("Model", bound=nn.Module)
-Batch = TypeVar("Batch")
 
 
 class Course(Generic[Model]):
@@ -60,6 +60,15 @@ class Course(Generic[Model]):
         for index, value in enumerate((*figures, torch.ones(()))):
             self.sums[index] += value.item()
 
+    def through(self, phases: Iterable[tuple[float, Callable[[], Batch]]]) -> Iterator[tuple[int, Batch]]:
+        """Batches of the phases, each a share of the run and what draws its batches, with the phase's number; saved."""
+        until = 0.0
+        for number, (share, draw) in enumerate(phases):
+            until = min(1.0, until + share)
+            for batch in self.until(until, endless(draw, ahead=4)):
+                yield number, batch
+        self.save()
+
     def until(self, share: float, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches until this share of the run is over, with log and checkpoints between."""
         if self.share() >= share:
@@ -86,3 +95,20 @@ class Course(Generic[Model]):
         """Everything needed to go on."""
         worked = self.worked + time.process_time() / 60
         self.learner.save(self.path, step=self.step, minutes=self.minutes(), worked=worked)
+
+
+def command(train: Callable[[argparse.Namespace], None], about: str | None, *, minutes: float, warmup: int) -> None:
+    """The command line of a module that trains: `train` is called with what a `Course` is given, and seeded."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=warmup, help="steps in which the rate rises")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(given.seed)
+    train(given)

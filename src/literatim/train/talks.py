@@ -9,7 +9,6 @@ talks of up to a minute and a half, whose later windows are decoded after the te
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import random
 import wave
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from literatim.train import grammar, sounds, voices
+from literatim.train.corpus import in_processes
 from literatim.train.speech import Espeak
 from literatim.train.vocabulary import WINDOW_SECONDS
 
@@ -87,9 +87,8 @@ def write_wav(path: Path, samples: np.ndarray) -> None:
         file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
 
 
-def _make(job: tuple[Path, str, float, int]) -> None:
+def _make(folder: Path, language: str, seconds: float, seed: int) -> None:
     """Speak until `seconds` of clips and as many of talks are on disk. One process."""
-    folder, language, seconds, seed = job
     speaker = Speaker(language, seed)
     for name, make in (("clip", speaker.clip), ("talk", speaker.talk)):
         made = number = 0
@@ -112,8 +111,7 @@ def main() -> None:
     hours = {"en": given.hours_english, "nl": given.hours_dutch}
     seeds = range(given.seed, given.seed + given.processes)
     jobs = [(given.folder, name, n * 3600 / given.processes, seed) for name, n in hours.items() for seed in seeds]
-    with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-        list(pool.imap_unordered(_make, jobs))
+    in_processes(_make, jobs, given.processes)
 
 
 if __name__ == "__main__":

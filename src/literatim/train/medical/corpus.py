@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import random
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from transformers import LasrFeatureExtractor
 
 from literatim.train import voices
-from literatim.train.corpus import SHARD, write_shard
+from literatim.train.corpus import SHARD, in_processes, write_shard
 from literatim.train.medical import grammar, vocabulary
 from literatim.train.medical.spoken import spoken
 from literatim.train.speech import Espeak
@@ -58,16 +57,11 @@ def make_shards(folder: Path, seconds: float, seed: int) -> None:
             frames, rows, shard = [], [], shard + 1
 
 
-def _job(arguments: tuple[Path, float, int]) -> None:
-    make_shards(*arguments)
-
-
 def make(folder: Path, hours: float, processes: int) -> None:
     """Fill `folder` with the corpus, and with the vocabulary of its texts."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(folder, hours * 3600 / processes, seed) for seed in range(processes)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        list(pool.imap_unordered(_job, jobs))
+    in_processes(make_shards, jobs, processes)
     texts = [row["text"] for path in sorted(folder.glob("en-*.json")) for row in json.loads(path.read_text("utf-8"))]
     vocabulary.save(vocabulary.train(texts), folder / "pieces")
 

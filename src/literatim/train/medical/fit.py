@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LasrCTCConfig, LasrForCTC
 
-from literatim.train.compose import endless
 from literatim.train.corpus import Corpus
-from literatim.train.course import Course
+from literatim.train.course import Course, command
 from literatim.train.learner import Learner
 from literatim.train.medical import vocabulary
 from literatim.train.medical.compose import Composer, Phase
@@ -134,33 +132,18 @@ def make_learner(corpus: Corpus, phonemes: int, rate: float) -> Medasr:
 
 def train(given: argparse.Namespace) -> None:
     """Run the curriculum for the minutes given."""
-    torch.set_num_threads(given.threads)
-    torch.manual_seed(given.seed)
     corpus, tokenizer = Corpus(given.corpus), vocabulary.load(given.corpus / "pieces")
     phonemes = ["<blank>", *corpus.phoneme_set()]
     learner = make_learner(corpus, len(phonemes), given.rate)
-    run, until = Run(learner, given), 0.0
+    run = Run(learner, given)
     composer = Composer(corpus, tokenizer, phonemes, given.seed + run.step)
-    for phase, weight in zip(PHASES, PHONEME_WEIGHTS, strict=True):
-        until = min(1.0, until + phase.share)
-        for batch in run.until(until, endless(partial(composer.batch, phase), ahead=4)):
-            run.update(batch, weight)
-    run.save()
+    for number, batch in run.through([(phase.share, partial(composer.batch, phase)) for phase in PHASES]):
+        run.update(batch, PHONEME_WEIGHTS[number])
 
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--warmup", type=int, default=300, help="steps in which the rate rises")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    train(given)
+    command(train, __doc__, minutes=90, warmup=300)
 
 
 if __name__ == "__main__":

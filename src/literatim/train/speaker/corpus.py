@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import random
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from literatim.audio.fbank import fbank
 from literatim.train import grammar, sounds
-from literatim.train.corpus import write_shard
+from literatim.train.corpus import in_processes, write_shard
 from literatim.train.speaker import voices
 from literatim.train.speech import Espeak
 
@@ -90,16 +89,11 @@ def make_shards(folder: Path, count: int, seed: int) -> None:
         write_shard(folder, f"{seed}-{start}", [frames for frames, _ in spoken], [row for _, row in spoken])
 
 
-def _job(arguments: tuple[Path, int, int]) -> None:
-    make_shards(*arguments)
-
-
 def make(folder: Path, count: int, processes: int) -> None:
     """Fill `folder` with what `count` voices say."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(folder, count // processes, seed) for seed in range(processes)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        list(pool.imap_unordered(_job, jobs))
+    in_processes(make_shards, jobs, processes)
 
 
 class Corpus:

@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from literatim.train.compose import Batch, endless
-from literatim.train.course import Course
+from literatim.train.compose import Batch
+from literatim.train.course import Course, command
 from literatim.train.learner import Learner
 from literatim.train.speaker.compose import Composer
 from literatim.train.speaker.corpus import Corpus
@@ -61,32 +60,18 @@ class Run(Course[TrainingNet]):
 
 def train(given: argparse.Namespace) -> None:
     """Run the curriculum for the minutes given."""
-    torch.set_num_threads(given.threads)
-    torch.manual_seed(given.seed)
     corpus = Corpus(given.corpus)
     model = TrainingNet(LAYERS, CHANNELS, EMBEDDING).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = Run(Learner(model.train(), nn.Linear(EMBEDDING, len(corpus), bias=False), given.rate), given)
-    composer, until = Composer(corpus, given.seed + run.step), 0.0
-    for phase in PHASES:
-        until = min(1.0, until + phase.share)
-        for batch in run.until(until, endless(partial(composer.batch, phase.frames, phase.batch), ahead=4)):
-            run.update(batch)
-    run.save()
+    composer = Composer(corpus, given.seed + run.step)
+    phases = [(phase.share, partial(composer.batch, phase.frames, phase.batch)) for phase in PHASES]
+    for _, batch in run.through(phases):
+        run.update(batch)
 
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=50)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--warmup", type=int, default=150, help="steps in which the rate rises")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    train(given)
+    command(train, __doc__, minutes=50, warmup=150)
 
 
 if __name__ == "__main__":
