@@ -31,6 +31,13 @@ def places_seen(work: Work, checkpoint: Family) -> set[str | None]:
     return seen
 
 
+def check_every_place(work: Work, checkpoint: Family) -> None:
+    """Some work reaches each place where a fault can be planted, and each part with weights is one."""
+    wanted = {site for sites in checkpoint.places.values() for site in sites}
+    assert wanted - places_seen(work, checkpoint) == set()
+    assert {name for name in checkpoint.parameters if not {name, name.rpartition(".")[0]} & wanted} == set()
+
+
 def check_every_kind(work: Work, checkpoint: Family, dtype: str) -> set[str]:
     """Each fault at its largest changes its place, in float32 far above rounding, and is gone after; their names."""
     clean, names = work(), set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,12 @@ from literatim.verify import fake_npu
 from literatim.verify.planted import kernels
 from literatim.verify.planted.catalogue import EVERYWHERE, KINDS, Case, Kind, cases
 from literatim.verify.planted.curves import alarms, power, share
-from literatim.verify.planted.families import places_of_whisper
+from literatim.verify.planted.families import family, places_of_whisper
 from literatim.verify.planted.numbers import quantised, rounded
 from literatim.verify.planted.sites import Sites
 from literatim.verify.planted.strike import Strike
 from literatim.verify.planted.variations import Variation, mixed, singly
+from planted_builders import check_every_place
 from whisper_builders import random_whisper_folder
 
 CPU, NPU = torch.device("cpu"), torch.device("npu", 0)
@@ -90,22 +90,8 @@ def test_there_are_kinds_enough_each_with_a_name_of_its_own() -> None:
     assert len(WHISPERS) == 53  # as docs/verify.md says
 
 
-def test_every_place_is_reached(network: Whisper, parameters: dict[str, Tensor]) -> None:
-    follow, seen = Sites(parameters), set()
-
-    class Look:
-        def around(self, op: str, compute: Callable[..., Tensor], /, *args: Tensor, **kwargs: Tensor) -> Tensor:
-            seen.add(follow.of(op, args))
-            return compute(*args, **kwargs)
-
-    with fake_npu.plant(Look()):
-        work(network)
-    wanted = {site for sites in places_of_whisper(network.config).values() for site in sites}
-    assert wanted - seen == set()
-    linears = {name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)}
-    norms = {name for name, part in network.named_modules() if isinstance(part, torch.nn.LayerNorm)}
-    assert linears <= wanted
-    assert norms <= wanted
+def test_every_place_is_reached(network: Whisper, folder: Path) -> None:
+    check_every_place(lambda: work(network), family(folder))
 
 
 @pytest.mark.parametrize("kind", WHISPERS, ids=lambda kind: kind.name)
