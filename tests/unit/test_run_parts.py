@@ -232,6 +232,25 @@ def _left_by(folder: Path, host: str, process: int) -> Path:
     return path
 
 
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"before")
+    with pytest.raises(UnicodeEncodeError):
+        atomic.replace(path, ["half", "\ud800"])
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_private_file_is_its_owners_alone_whatever_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("before")
+    path.chmod(0o644)
+    atomic.replace(path, ["é\n", "after"], private=True)
+    assert path.read_bytes() == "é\nafter".encode()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_a_killed_process_left_is_taken_away(tmp_path: Path) -> None:
     """And nothing else: not another machine's, not a living process's, not another's file."""
     atomic.replace(tmp_path / "x.txt", ["whole\n"])

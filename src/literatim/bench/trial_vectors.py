@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from literatim.bench.trials import unit
 from literatim.errors import LiteratimError, OptionError
+from literatim.text import atomic
 
 if TYPE_CHECKING:
     from literatim.voices import SpeakerModel
@@ -50,15 +49,11 @@ class Kept:
         """Into the file, which appears whole or not at all."""
         if self.file is None or not self.found:
             return
-        temporary = self.file.with_name(f".{self.file.name}-{os.getpid()}.tmp")
+        names, vectors = np.array(list(self.found)), np.stack(list(self.found.values()))
         try:
-            with temporary.open("wb") as stream:
-                names, vectors = np.array(list(self.found)), np.stack(list(self.found.values()))
+            with atomic.opened(self.file) as stream:
                 np.savez(stream, model=np.array(self.identity), names=names, vectors=vectors)
-            temporary.replace(self.file)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise OptionError(f"{self.file} cannot be written ({error.strerror}); choose another --vectors") from error
 
     def add(self, model: SpeakerModel, files: dict[str, Path], batch_size: int, told: Told) -> None:

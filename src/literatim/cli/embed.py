@@ -16,6 +16,7 @@ from literatim.cli.recognizer import load_voices
 from literatim.errors import AudioError, LiteratimError, OptionError
 from literatim.options import AudioOptions, HubOptions
 from literatim.speaker_options import SpeakerLoadOptions
+from literatim.text import atomic
 
 if TYPE_CHECKING:
     from literatim.types import Embedding
@@ -95,6 +96,7 @@ def _save(path: Path, found: list[Embedding], raw: bool) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.stack([one.vector if raw else one.normalised for one in found]))
+        with atomic.opened(path) as stream:
+            np.save(stream, np.stack([one.vector if raw else one.normalised for one in found]))
     except OSError as error:
         raise OptionError(f"{path} cannot be written ({error.strerror}); name another file") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from literatim.cli.flags import chosen, flags
 from literatim.errors import LiteratimError, OptionError, SpeakerBookError
 from literatim.options import AudioOptions, HubOptions
 from literatim.speaker_options import SpeakerLoadOptions
+from literatim.text import atomic
 
 if TYPE_CHECKING:
     from literatim.pipeline.speaker_book import Match, SpeakerBook
@@ -160,13 +160,9 @@ def export(names: tuple[str, ...], path: Path | None, out: Path | None) -> None:
         return
     if out.exists() and out.samefile(book.path):
         raise OptionError(f"{out} is the book itself; choose another --out")
-    temporary = out.with_name(f".{out.name}-{os.getpid()}.tmp")  # what is at OUT may be readable by others
     try:
-        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(out)
+        atomic.replace(out, [text], private=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OptionError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
     click.echo(f"wrote {out}", err=True)
 

@@ -6,19 +6,31 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _NAME = re.compile(r"\.literatim-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{32}\.tmp")
 
 
-def replace(path: Path, parts: Iterable[str]) -> None:
-    """Write `parts` beside `path`, flush them to the disk and rename, which is atomic within one file system."""
+def replace(path: Path, parts: Iterable[str], *, private: bool = False) -> None:
+    """Write `parts` into `path`, as `opened` does."""
+    with opened(path, private=private) as stream:
+        stream.writelines(part.encode("utf-8") for part in parts)
+
+
+@contextmanager
+def opened(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A file beside `path`, flushed to the disk and renamed to it at the end: atomic within one file system.
+
+    A `private` one can be read by its owner alone, whoever could read what was there.
+    """
     temporary = path.parent / f".literatim-{_host()}-{os.getpid()}-{uuid.uuid4().hex}.tmp"
+    rights = 0o600 if private else 0o666  # less the user's mask
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(parts)
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, rights)) as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
