@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from literatim import voices
+from literatim import demo, voices
 from literatim.audio.decode import SAMPLE_RATE
 from literatim.cli.main import cli
 from literatim.pipeline import cluster, diarize, speakers, turns
@@ -31,6 +32,17 @@ def test_the_commands_are_understood(words: list[str], monkeypatch: pytest.Monke
         if isinstance(option.type, click.Path):
             monkeypatch.setattr(option.type, "exists", False)
     assert command.make_context("it", words).params["audio"]
+
+
+def test_what_is_shown_is_what_is_printed() -> None:
+    """Of the bundled meeting; its text is the README's, which a test of its own holds against the program."""
+    shown = re.findall(r"^\[.*\] SPEAKER_\d\d(?:: .*)?$", PAGE, re.MULTILINE)
+    assert len(shown) == 4
+    assert "\n".join(shown[:2]) in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    done = CliRunner().invoke(cli, ["diarize", str(demo.recordings()[0]), "--model", "demo-speaker"])
+    for line, printed in zip(shown[2:], done.stdout.splitlines(), strict=False):
+        told, found = ([float(number) for number in re.findall(r"[\d.]+", one)] for one in (line, printed))
+        assert told == pytest.approx(found, abs=0.06)  # another CPU rounds another way: a step of 50 ms
 
 
 def test_every_flag_that_is_named_is_there() -> None:
