@@ -119,6 +119,14 @@ def test_stray_vectors_are_no_speakers_unless_so_many_are_asked_for() -> None:
     assert cluster(every, Wanted(0.3, least=4, most=4)).max() == 3
 
 
+def test_a_speaker_of_a_short_recording_may_say_little() -> None:
+    """What is enough to be a speaker's grows with the recording: one vector of twenty, four of hundreds."""
+    assert [full(count) for count in (1, 39, 40, 79, 80, 119, 120, 5000)] == [1, 1, 2, 2, 3, 3, 4, 4]
+    for count, speakers in ((20, 2), (200, 1)):
+        vectors, _ = drawn(5, 1, count)
+        assert cluster(np.concatenate([vectors, drawn(77, 1, 1)[0]]), Wanted(0.3)).max() + 1 == speakers
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_two_levels_find_what_one_does(method: str) -> None:
     vectors, labels = drawn(6, 5, 1500)

@@ -17,8 +17,8 @@ from diarization_builders import RATE, FakeSilero, Script, script
 from literatim.bench.der import Errors, errors
 from literatim.declare import build
 from literatim.errors import OptionError
-from literatim.pipeline.cluster import Wanted
-from literatim.pipeline.diarize import HOP, LONGEST, SPEECH, WINDOW, diarize, hear, windows_of
+from literatim.pipeline.cluster import Wanted, centroids, cluster, unit
+from literatim.pipeline.diarize import HOP, LONGEST, SPEECH, WINDOW, Heard, diarize, hear, windows_of
 from literatim.pipeline.turns import STEP, Stretch, joined, likeliest, without_short
 from literatim.speaker_options import DiarizeOptions
 from literatim.types import Diarization, Turn
@@ -85,6 +85,33 @@ def test_a_speaker_who_says_little_is_found_where_so_many_are_asked_for() -> Non
     assert turns.turns[-1].speaker == "SPEAKER_02"
     assert turns.turns[-1].start == pytest.approx(64.0, abs=PAD)
     assert turns.warnings == ()
+
+
+def test_short_speech_makes_no_speaker() -> None:
+    """Windows below a second tell voices badly: however many there are, they join the groups of longer ones."""
+    told = script(6, 2, 60.0)
+    short = tuple(Turn(62.0 + 1.2 * at, 62.6 + 1.2 * at, "2") for at in range(8))
+    told = replace(
+        told, turns=(*told.turns, *short), seconds=73.0, centres=np.vstack([told.centres, -told.centres.sum(0)])
+    )
+    turns = found(told, Wanted(0.3), noise=0.4)
+    assert turns.speakers == ("SPEAKER_00", "SPEAKER_01")
+    assert turns.turns[-1].end == pytest.approx(short[-1].end, abs=PAD)
+
+
+def test_each_window_is_the_nearest_speakers() -> None:
+    """Average linkage leaves some where they are not; here two rounds are enough."""
+    drawn = np.random.default_rng(4)
+    centres = drawn.normal(size=(3, 8))
+    vectors = (centres[np.arange(90) % 3] + 1.2 * drawn.normal(size=(90, 8))).astype(np.float32)
+    spans = tuple((at * 2 * WINDOW, at * 2 * WINDOW + WINDOW) for at in range(90))
+    heard = Heard(spans, spans, vectors, tuple(np.ones(WINDOW // STEP, np.float32) for _ in spans))
+    voices = np.array(diarize(heard, Wanted(0.3, least=3, most=3), 90 * 2 * WINDOW / RATE).voices)
+    units = unit(vectors)
+    nearest = (units @ voices.T).argmax(1)
+    assert np.allclose(centroids(units, nearest), voices, atol=1e-6)
+    alone = cluster(vectors, Wanted(0.3, least=3, most=3))
+    assert not (alone == (units @ centroids(units, alone).T).argmax(1)).all()
 
 
 def test_more_speakers_than_there_is_speech_are_told() -> None:

@@ -32,15 +32,17 @@ def test_who_is_known_has_a_name_and_others_keep_their_label() -> None:
 
 
 def test_two_labels_of_one_name_are_one_speaker() -> None:
-    before = _found((0, 1, "SPEAKER_00"), (1, 2, "SPEAKER_01"), (2, 3, "SPEAKER_02"), (3.5, 4, "SPEAKER_00"))
+    first, second, other = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
+    before = _found((0, 1, first), (1, 2, second), (2, 3, other), (3.5, 4, first), (5, 6, second))
     found = with_names(before, {"SPEAKER_00": "Anna", "SPEAKER_01": "Anna"})
     assert [(turn.start, turn.end, turn.speaker) for turn in found.turns] == [
         (0, 2, "Anna"),
         (2, 3, "SPEAKER_02"),
         (3.5, 4, "Anna"),
+        (5, 6, "Anna"),  # a pause parts them, as it parted one speaker's
     ]
     assert found.speakers == ("Anna", "SPEAKER_02")
-    assert found.seconds("Anna") == pytest.approx(2.5)
+    assert found.seconds("Anna") == pytest.approx(3.5)
     assert found.voices[0] == pytest.approx([0.5**0.5, 0.5**0.5, 0, 0])
 
 

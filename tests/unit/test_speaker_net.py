@@ -89,7 +89,7 @@ def test_short_sounds_alone_and_in_a_batch(pair: tuple[SpeakerNet, dict[str, Ten
     net, state = pair
     sound, longer = noise(frames, net.config.n_mels, seed=frames), noise(40, net.config.n_mels)
     assert bool(embedding(state, sound).isnan().any()) == (frames < SHORTEST)
-    repeated = sound.repeat(REPEATED, 1)[:REPEATED] if frames < SHORTEST else sound
+    repeated = sound.repeat(16, 1)[:16] if frames < SHORTEST else sound
     wanted = embedding(state, repeated)
     close(net(sound[None])[0], wanted)
     row = lengthened(sound)

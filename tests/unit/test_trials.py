@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial.distance import cosine
 
 from literatim.bench import trials_draw
+from literatim.bench.trial_vectors import Kept, by_speaker
 from literatim.bench.trials import as_norm, cohort_statistics, cosines, read_trials, summary
 from literatim.errors import OptionError
 
@@ -117,6 +118,16 @@ def test_cohorts_that_say_nothing() -> None:
         cohort_statistics(_vectors(3), _vectors(1))
     with pytest.raises(OptionError, match="all alike"):
         cohort_statistics(_vectors(3), np.ones((5, 12)))
+
+
+def test_a_speaker_of_a_cohort_is_the_mean_of_directions() -> None:
+    """However long the vectors are; a file in no folder is a speaker of its own."""
+    along = np.eye(3, dtype=np.float32)
+    kept = Kept("", found={"anna/1.wav": 9 * along[0], "anna/b/2.wav": along[1], "c.wav": 5 * along[2]})
+    means = by_speaker(kept, ["anna/1.wav", "anna/b/2.wav", "unread.wav", "c.wav"])
+    assert means.tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    with pytest.raises(OptionError, match="none of the cohort"):
+        by_speaker(kept, ["unread.wav"])
 
 
 def test_the_summary_at_a_threshold() -> None:

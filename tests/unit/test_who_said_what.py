@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_who_says_enough_without_a_full_stop_between_keeps_it() -> None:
         (A, " i think that we should go home now"),
         (B, " yes that is a good idea of yours"),
     ]
+
+
+def test_one_word_at_the_edge_of_a_sentence_is_nobodys_own_however_long() -> None:
+    own = (Word(" Well,", 0.0, 1.5, 0.9), *words("we should go home now.", 1.5))
+    told = transcript(replace(segment("Well, we should go home now."), end=3.5, words=own))
+    assert [one.speaker for one in attributed(told, turns((0.0, 1.5, A), (1.5, 3.5, B))).segments] == [B]
+
+
+@pytest.mark.parametrize("made", [((5.0, 8.9, A), (14.4, 16.0, B)), ((5.0, 9.1, A), (14.6, 16.0, B))])
+def test_words_between_distant_turns_go_to_the_nearest_of_both(made: tuple[tuple[float, float, str], ...]) -> None:
+    """Of a long sentence in which no turn is: one of them is more than a second from its edge."""
+    told = transcript(segment("none of this was found as speech", 10.0, each=0.5))
+    found = attributed(told, turns((0.0, 1.0, B), *made, (20.0, 21.0, A)))
+    assert [one.speaker for one in found.segments] == [A, B]
+    for word in (word for one in found.segments for word in one.words or ()):
+        assert word.speaker == speaker_at(word.start, word.end, turns(*made).turns)
 
 
 def test_segments_without_words_are_of_who_talks_for_most_of_them() -> None:
