@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from literatim.audio.fbank import fbank
+from literatim.bench.trials import Trials, read_trials
 from literatim.models.speaker import SpeakerNet
 from literatim.models.speaker_formats import standard
 from literatim.train.grammar import held_out
@@ -90,10 +91,11 @@ class TestSets:
     @pytest.mark.parametrize("kind", ["drawn", "variants"])
     def test_trials_are_of_whom_they_say(self, kind: str) -> None:
         said = {row.name: row.voice for row in rows(kind)}
-        trials = evaluate.read_trials(kind)
-        assert all(same == (said[first] == said[second]) and first != second for same, first, second in trials)
-        assert len({frozenset(names) for _, *names in trials}) == len(trials)
-        count = Counter(same for same, _, _ in trials)
+        trials = read_trials(sets.trials_path(kind))
+        pairs = [(trials.names[first], trials.names[second]) for first, second in trials.pairs]
+        assert [said[first] == said[second] for first, second in pairs] == trials.same.tolist()
+        assert len({frozenset(names) for names in pairs if names[0] != names[1]}) == len(pairs)
+        count = Counter(trials.same.tolist())
         assert count[True] == len(set(said.values())) * math.comb(sets.UTTERANCES, 2)
         assert count[False] == sets.DIFFERENT
 
@@ -276,7 +278,8 @@ def test_cosines_that_say_one_voice_are_where_they_are_said_to_be(monkeypatch: p
 def test_what_is_scored() -> None:
     """Cosines 1 and 0.6 of one voice, 0.8 and 0 of two: they cross at half of each kind; 0.9 misses one of two."""
     vectors = {"a": (1, 0), "b": (2, 0), "c": (0.6, 0.8), "d": (0, 3), "e": (0.8, 0.6)}
-    asked = [(True, "a", "b"), (True, "a", "c"), (False, "a", "e"), (False, "a", "d")]
+    pairs, same = np.array([(0, 1), (0, 2), (0, 4), (0, 3)]), np.array([True, True, False, False])
+    asked = Trials(tuple(vectors), pairs, same)
     found = evaluate.score({name: np.array(vector) for name, vector in vectors.items()}, asked, 0.9)
     assert (found["trials"], found["same"], found["eer"]) == (4, 2, 0.5)
     assert (found["missed"], found["mistaken"]) == (0.5, 0)

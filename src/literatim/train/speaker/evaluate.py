@@ -18,38 +18,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from literatim.bench.trials import Trials, cosines, read_trials, summary
 from literatim.models.speaker_checkpoint import load_speaker_net
-from literatim.pipeline.error_rates import equal_error_rate, min_dcf
+from literatim.pipeline.error_rates import PRIOR
 from literatim.pipeline.voice import VoiceEncoder
 from literatim.train.speaker import sets
 
-Trial = tuple[bool, str, str]
 
-
-def read_trials(kind: str) -> list[Trial]:
-    """Whether two utterances of a set are of one voice, and their names."""
-    rows = (line.split() for line in sets.trials_path(kind).read_text("utf-8").splitlines())
-    return [(same == "1", first, second) for same, first, second in rows]
-
-
-def score(vectors: dict[str, np.ndarray], trials: list[Trial], threshold: float) -> dict[str, Any]:
+def score(vectors: dict[str, np.ndarray], trials: Trials, threshold: float) -> dict[str, Any]:
     """All numbers of one set, from the vectors (E,) of its utterances."""
-    unit = {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
-    cosines = np.array([float(unit[first] @ unit[second]) for _, first, second in trials])
-    same = np.array([one for one, _, _ in trials])
-    eer, cost = equal_error_rate(cosines, same), min_dcf(cosines, same)
-    assert eer is not None
-    assert cost is not None
+    same, scores = trials.same, cosines(np.stack([vectors[name] for name in trials.names]), trials.pairs)
+    found = summary(scores, same, PRIOR, threshold)
     return {
         "utterances": len(vectors),
-        "trials": len(trials),
+        "trials": len(same),
         "same": int(same.sum()),
-        "eer": round(eer, 5),
-        "min_dcf": round(cost, 5),
-        "missed": round(float((cosines[same] < threshold).mean()), 5),
-        "mistaken": round(float((cosines[~same] >= threshold).mean()), 5),
-        "cosine_same": round(float(cosines[same].mean()), 4),
-        "cosine_different": round(float(cosines[~same].mean()), 4),
+        "eer": round(found["eer"], 5),
+        "min_dcf": round(found["min_dcf"], 5),
+        "missed": round(found["at"]["refused"], 5),
+        "mistaken": round(found["at"]["taken"], 5),
+        "cosine_same": round(float(scores[same].mean()), 4),
+        "cosine_different": round(float(scores[~same].mean()), 4),
     }
 
 
@@ -62,7 +51,7 @@ def measure(folder: Path, kind: str, threads: int) -> dict[str, Any]:
     for row, samples in sets.render(kind):
         vectors[row.name] = encoder.embed([samples])[0]
         seconds += len(samples) / 16_000
-    return {"seconds": round(seconds, 1), **score(vectors, read_trials(kind), threshold)}
+    return {"seconds": round(seconds, 1), **score(vectors, read_trials(sets.trials_path(kind)), threshold)}
 
 
 def evaluate(folder: Path, threads: int) -> dict[str, Any]:
