@@ -88,6 +88,13 @@ def test_what_a_rate_is_made_of() -> None:
     assert errors(ours, theirs, collar=0.25).missed == 0.75
 
 
+def test_who_is_who_is_told_by_what_is_scored() -> None:
+    """Outside of the regions x is B for longer than it is A inside."""
+    reference, hypothesis = [Turn(0, 10, "A"), Turn(10, 20, "B")], [Turn(0, 6, "x"), Turn(6, 10, "y"), Turn(10, 20, "x")]
+    assert errors(reference, hypothesis, regions=[(0, 10)]).confusion == pytest.approx(4)
+    assert errors(reference, hypothesis).confusion == pytest.approx(6)
+
+
 def test_names_do_not_matter_and_each_is_given_once() -> None:
     ours = [Turn(0, 10, "a"), Turn(10, 20, "b")]
     assert errors(ours, [Turn(0, 10, "b"), Turn(10, 20, "a")]).rate == 0
