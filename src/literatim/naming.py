@@ -16,7 +16,7 @@ from literatim.options import AudioOptions, HubOptions
 from literatim.pipeline.reading import Reading
 from literatim.pipeline.speaker_book import SpeakerBook
 from literatim.pipeline.speakers import attributed
-from literatim.speaker_options import NAMING, DiarizeOptions, NamingOptions, check_naming
+from literatim.speaker_options import NAMING, DiarizeOptions, NamingOptions, check_naming, timed
 from literatim.types import Transcript
 from literatim.voices import SpeakerModel, load_speaker
 
@@ -51,8 +51,7 @@ class Names:
         how = build(NamingOptions, {name: value for name, value in given.items() if name not in _DIARIZE})
         if not check_naming(options):
             return None, rest
-        if rest.get("strategy") != "chunked" and rest.get("chunk_length_s") is None:
-            rest["word_timestamps"] = True
+        rest = timed(rest)
         details = asdict(build(DiarizeOptions, {name: value for name, value in given.items() if name in _DIARIZE}))
         audio = {name: value for name, value in rest.items() if name in _AUDIO}
         voices = self._voices(how.speaker_model)

@@ -124,3 +124,9 @@ def check_naming(options: Mapping[str, Any]) -> bool:
         raise OptionError("with channels split each channel is a speaker already; leave diarize out")
     build(DiarizeOptions, {item.name: options[item.name] for item in fields(DiarizeOptions) if item.name in options})
     return True
+
+
+def timed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a transcription whose words are put to speakers: words have times, where the strategy has any."""
+    chunked = options.get("strategy") == "chunked" or options.get("chunk_length_s") is not None
+    return dict(options) if chunked else {**options, "word_timestamps": True}

@@ -196,3 +196,16 @@ def test_help_names_the_commands() -> None:
     text = CliRunner().invoke(cli, ["--help"]).output
     assert "diarize" in text
     assert "der " in CliRunner().invoke(cli, ["bench", "--help"]).output
+
+
+def test_words_have_times_where_the_strategy_has_any(folder: Path) -> None:
+    """So that subtitles can be laid out by them; and asked for where there are none, they are refused as ever."""
+    flags = ("--diarize", "--speaker_model", str(folder), "--highlight_words", "True", "-f", "srt")
+    done = CliRunner().invoke(transcribe, [str(CLIP), "--model", "nothing-of-this-name", *flags])
+    assert "no model is called" in str(done.exception)
+    done = CliRunner().invoke(transcribe, [str(CLIP), "--model", "demo", *flags, "--strategy", "chunked"])
+    assert "give word_timestamps True as well" in str(done.exception)
+    asked = ("--strategy", "chunked", "--word_timestamps", "True")
+    done = CliRunner().invoke(transcribe, [str(CLIP), "--model", "demo", *flags[:3], *asked])
+    assert isinstance(done.exception, OptionError)
+    assert "leave word_timestamps out" in str(done.exception)

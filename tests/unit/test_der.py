@@ -90,7 +90,8 @@ def test_what_a_rate_is_made_of() -> None:
 
 def test_who_is_who_is_told_by_what_is_scored() -> None:
     """Outside of the regions x is B for longer than it is A inside."""
-    reference, hypothesis = [Turn(0, 10, "A"), Turn(10, 20, "B")], [Turn(0, 6, "x"), Turn(6, 10, "y"), Turn(10, 20, "x")]
+    reference = [Turn(0, 10, "A"), Turn(10, 20, "B")]
+    hypothesis = [Turn(0, 6, "x"), Turn(6, 10, "y"), Turn(10, 20, "x")]
     assert errors(reference, hypothesis, regions=[(0, 10)]).confusion == pytest.approx(4)
     assert errors(reference, hypothesis).confusion == pytest.approx(6)
 

@@ -27,7 +27,7 @@ from literatim.options import (
     VadOptions,
 )
 from literatim.pipeline.strategy import settled
-from literatim.speaker_options import DiarizeOptions, NamingOptions, check_naming
+from literatim.speaker_options import DiarizeOptions, NamingOptions, check_naming, timed
 
 SAID = (TranscribeOptions, NamingOptions, DiarizeOptions, VadOptions, AudioOptions)  # what `transcribe_many` is told
 
@@ -126,7 +126,7 @@ def _voices(model: str | None, values: dict[str, Any]) -> str | None:
         return None
     if values["live"]:
         raise OptionError("--live and --diarize exclude each other; diarize a recording of the stream")
-    values["word_timestamps"] = values["strategy"] != "chunked" and values["chunk_length_s"] is None
+    values.update(timed(values))  # here as well: how subtitles are laid out is checked before a model is loaded
     name = values["speaker_model"] or hub.speaker_model_beside(model or hub.default_model())
     folder = hub.resolve(name, build(HubOptions, chosen(HubOptions, values)))
     click.echo(f"voices: {name}", err=True)
