@@ -33,6 +33,13 @@ def test_a_report(tmp_path: Path) -> None:
     assert "times real time" in bench.table(found).plain()
 
 
+def test_the_table_counts_in_seconds_of_sound() -> None:
+    row = {"minutes": 10, "dtype": "float32", "seconds": 5.0, "speakers": 2, "beyond": 123_456_789}
+    report = {"rows": [row], "cosines": {"float32": {"least": 1.0}}, "settings": {"device": "cpu"}}
+    (line,) = bench.table({**report, "model": "micro", "weights": "random"}).rows
+    assert line == ("10", "float32", "5.0", "120", "2", "123", "1.000000")
+
+
 def test_lengths_that_are_none() -> None:
     done = CliRunner().invoke(turns, ["--minutes", "10,an hour"])
     assert done.exit_code == 2

@@ -43,6 +43,29 @@ def test_a_report(tmp_path: Path) -> None:
     assert "ours in" in bench.table(found).plain()
 
 
+def test_the_best_are_compared_where_their_vectors_are_right() -> None:
+    """Our time by theirs, below 1 where ours is faster; who is fast and wrong does not count."""
+    times = {
+        ("literatim", "float32"): (0.004, 1.0),
+        ("literatim", "bfloat16"): (0.002, 0.99995),
+        ("literatim", "float16"): (0.001, 0.9998),
+        ("torch", "float32"): (0.008, 1.0),
+        ("torch", "bfloat16"): (0.003, 0.99),
+        ("openvino", "float32"): (0.016, 1.0),
+    }
+    rows = [
+        {"work": "4x200", "program": name, "dtype": dtype, "seconds": {"median": s, "all": [s] * 3}, "cosine": cosine}
+        for (name, dtype), (s, cosine) in times.items()
+    ]
+    report = {"results": rows, "settings": {"rounds": 3, "device": "cpu"}, "weights": "random", "model": "micro"}
+    assert bench.compared(report, "4x200") == ("bfloat16", "torch in float32", pytest.approx((0.25, 0.25, 0.25)))
+    shown = bench.table(report).plain()
+    assert "ours in bfloat16 took 0.25 [0.25, 0.25] of torch in float32" in shown
+    lines = {tuple(line.split()[1:3]): line.split()[3:] for line in shown.splitlines() if line.startswith("4x200 ")}
+    assert lines["literatim", "bfloat16"] == ["2.00", "2000", "0.999950"]
+    assert lines["literatim", "float16"][2:] == ["0.999800", "(not", "counted)"]
+
+
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     plan = bench.Plan(shape="micro", works=("16x200",), programs=("literatim",), dtypes=("float32",), rounds=1)
     shown = bench.table(bench.run(plan, tmp_path, lambda _: None)).plain()

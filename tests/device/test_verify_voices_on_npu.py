@@ -14,10 +14,11 @@ from literatim.cli.verify import verify as command
 from literatim.errors import OptionError
 from literatim.options import VerifyOptions
 from literatim.verify import fake_npu, faults, run
+from literatim.verify.end_to_end import Measured
 from literatim.verify.page import page
 from literatim.verify.report import from_dict, to_dict
 from literatim.verify.types import FAIL, PASS
-from literatim.verify.voices import VoiceSubject, material
+from literatim.verify.voices import VoiceSubject, end_to_end, material
 from speaker_builders import random_speaker_folder
 
 NPU = torch.device("npu", 0)
@@ -66,7 +67,7 @@ def test_every_place_of_the_network_is_watched(prepared: run.Prepared) -> None:
 
 
 def test_recordings_of_ones_own_are_spread_over_evenly() -> None:
-    """A hundred windows in all, however long they are; too short ones give none."""
+    """A hundred windows at most, however long they are; too short ones give none."""
     samples = torch.randn(300 * 16_000, generator=torch.Generator().manual_seed(0)).numpy()
     found = material(80, [samples, samples[: 5 * 16_000], samples[:16_000]], 3)
     names = [clip.name for clip in found]
@@ -76,6 +77,25 @@ def test_recordings_of_ones_own_are_spread_over_evenly() -> None:
     assert all(clip.speaker is None and clip.features.shape == (80, 200) for clip in found)
     with pytest.raises(OptionError, match="as long as two seconds"):
         material(80, [samples[:16_000]], 3)
+
+
+def test_of_bundled_clips_each_is_heard_before_any_is_heard_again() -> None:
+    """So that a hundred windows are of as many voices and texts as there are."""
+    clips = [(clip.name.rpartition(",")[0], clip.speaker) for clip in material(80, (), 3)]
+    names = [name for name, _ in clips]
+    assert len(names) == 100
+    once = names[: len(set(names))]
+    assert len(set(once)) == len(once) < 100
+    assert set(names[len(once) :]) < set(once)
+    assert len({speaker for _, speaker in clips}) > 1
+
+
+def test_pairs_are_of_those_whose_speakers_are_known() -> None:
+    truth = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).double()
+    measured = Measured(truth * 1.001, truth, truth)
+    told = [end_to_end(measured, 0.0, speakers).vectors for speakers in ([None] * 4, ["a", None, "a", "b"])]
+    assert not [name for name in told[0] if name.startswith("scores")]
+    assert told[1]["scores_pairs"] == 3
 
 
 CONVOLUTIONS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.shortcut"]

@@ -107,7 +107,7 @@ def about(batch: int) -> dict[str, Any]:
 
 
 def material(n_mels: int, audio: Sequence[Any], batch: int) -> list[Clip]:
-    """Windows of two seconds, VOICES in all: of the recordings, else of the bundled clips, whose speakers are known."""
+    """Windows of two seconds, VOICES or so: of the recordings, else of the bundled clips, whose speakers are known."""
     found = _given(n_mels, audio) if audio else _bundled(n_mels)[: max(VOICES, batch)]
     if not found:
         raise OptionError("nothing to verify on is as long as two seconds; name recordings by --audio")
