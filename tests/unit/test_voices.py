@@ -26,6 +26,7 @@ from literatim.errors import (
     ModelNotFound,
     OptionError,
 )
+from literatim.types import Embedding
 from literatim.voices import SpeakerModel
 from speaker_builders import SMALL, random_speaker_folder
 
@@ -102,6 +103,7 @@ def test_features(model: SpeakerModel, tmp_path: Path) -> None:
         assert np.array_equal(model.embed_features(tmp_path / "frames.npy").vector, found)
     square = frames[:80]
     assert np.array_equal(model.embed_features(square).vector, model.embed_features(square[None]).vector)
+    assert np.array_equal(model.embed_features(square).vector, model.encoder.embed_frames([torch.tensor(square)])[0])
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,26 @@ def test_without_a_name_nothing_bundled_is_taken(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("LITERATIM_SPEAKER_MODEL", raising=False)
     with pytest.raises(ModelNotFound, match="WeSpeaker-ResNet34-LM"):
         literatim.load_speaker()
+
+
+def test_a_cosine_at_the_threshold_is_one_speakers(model: SpeakerModel) -> None:
+    first, second = (Embedding(np.eye(model.dimension, dtype=np.float32)[at], model.name) for at in (0, 1))
+    assert model.compare(first, first, threshold=1.0).same
+    assert model.compare(first, second, threshold=0.0).same
+    assert not model.compare(first, second, threshold=1e-6).same
+
+
+def test_groups_are_one_speaker_from_the_models_own_similarity(tmp_path: Path) -> None:
+    """What is asked for goes before it."""
+    found = []
+    for similarity in (-1.0, 1.0):
+        folder = random_speaker_folder(tmp_path / str(similarity), 7)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "cluster_similarity": similarity}))
+        voices = literatim.load_speaker(folder, device="cpu")
+        found += [len(voices.diarize(SPEECH, **how).speakers) for how in ({}, {"speaker_similarity": -similarity})]
+    assert found[0] == found[3] == 1
+    assert found[1] == found[2] > 1
 
 
 def test_vectors_of_another_model(model: SpeakerModel, tmp_path: Path) -> None:
