@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from literatim import device as devices
-from literatim.models.speaker import IN_CACHES, REPEATED, SHORTEST, SpeakerNet, lengthened
+from literatim.models.speaker import IN_CACHES, SHORTEST, SpeakerNet, lengthened
 from literatim.models.speaker_checkpoint import load_speaker_net, save_speaker
 from literatim.models.speaker_config import SpeakerConfig
 from literatim.models.speaker_formats import shapes, standard
