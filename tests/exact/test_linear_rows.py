@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from literatim import device as devices
-from literatim.models.linear import Linear, pack
+from literatim.models.linear import Linear, Strided, pack
 
 CPU = torch.device("cpu")
 DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if devices.packs_linear(CPU, dtype)]
@@ -68,6 +68,36 @@ def test_a_view_with_gaps_is_multiplied_as_it_reads() -> None:
     layer.pack()
     x = torch.randn(4, 32, generator=torch.Generator().manual_seed(2))[:, ::2]
     assert torch.allclose(layer(x), F.linear(x, weight, bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 3),
+    steps=st.integers(1, 30),
+    more=st.integers(0, 3),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    bias=st.booleans(),
+)
+def test_convolutions_are_those_of_torch(
+    dtype: torch.dtype, rows: int, steps: int, more: int, kernel: int, stride: int, bias: bool
+) -> None:
+    """Also where frames are left over behind the last step, and of a view."""
+    layer, random = Strided(10, 12, kernel, stride, bias=bias), torch.Generator().manual_seed(steps)
+    for parameter in layer.requires_grad_(False).to(dtype).parameters():
+        parameter.normal_(generator=random)
+    frames = (steps - 1) * stride + kernel + min(more, stride - 1)
+    x = torch.randn(rows, 10, frames, generator=random).to(dtype)
+    shift = layer.bias.double() if layer.bias is not None else None
+    wanted = F.relu(F.conv1d(x.double(), layer.weight.double(), shift, stride)).transpose(1, 2)
+    unit = torch.finfo(dtype).eps * max(1.0, float(wanted.max()))
+    plain = layer.relu(x.transpose(1, 2))
+    layer.pack()
+    for found in (plain, layer.relu(x.transpose(1, 2)), layer.relu(x.transpose(1, 2).contiguous())):
+        assert found.shape == (rows, steps, 12)
+        assert float((found.double() - wanted).abs().max()) < 4 * unit
+    assert layer.weight is None
 
 
 def test_packing_keeps_no_second_copy() -> None:

@@ -40,6 +40,12 @@ class Linear(nn.Linear):
             return F.linear(x, self.weight, self.bias)
         return self._multiply(x, self._packed, "none")
 
+    def relu(self, x: Tensor) -> Tensor:
+        """ReLU of the product, in one pass where the weight is packed."""
+        if self._packed is None:
+            return F.relu(self(x))
+        return self._multiply(x, self._packed, "relu")
+
     def gelu(self, x: Tensor) -> Tensor:
         """GELU of the product, in one pass where the weight is packed."""
         if self._packed is None:
@@ -61,6 +67,31 @@ class Linear(nn.Linear):
             rows = rows.expand(2, -1)
         out: Tensor = _onednn()._linear_pointwise(rows, packed, self.bias, function, [], "none")
         return out[: x.numel() // self.in_features].view(*x.shape[:-1], self.out_features)
+
+
+class Strided(nn.Conv1d):
+    """nn.Conv1d without padding, over (B, T, in); after `pack` a product of what lies under its kernel at each step.
+
+    In MedASR's subsampling that took half the time of oneDNN's convolution (AMD Zen 5, two cores, torch 2.13).
+    """
+
+    _packed: Tensor | None = None
+
+    def pack(self) -> None:
+        """Replace the weight by its packed form."""
+        self._packed = packed(self.weight.detach().transpose(1, 2).flatten(1).contiguous())
+        self.register_parameter("weight", None)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """ReLU of the convolution: (B, T, in) -> (B, S, out)."""
+        if self._packed is None:
+            return F.relu(self(x.transpose(1, 2))).transpose(1, 2)
+        rows, frames, channels = x.shape
+        (kernel,), (stride,) = self.kernel_size, self.stride
+        steps = (frames - kernel) // stride + 1
+        under = x.contiguous().as_strided((rows, steps, kernel * channels), (frames * channels, stride * channels, 1))
+        out: Tensor = _onednn()._linear_pointwise(under.flatten(0, 1), self._packed, self.bias, "relu", [], "none")
+        return out.view(rows, steps, self.out_channels)
 
 
 class Embedding(nn.Embedding):
@@ -88,7 +119,7 @@ def _onednn() -> Any:
 
 
 def pack(module: nn.Module) -> None:
-    """Pack every linear layer below `module` that has its weight, one after the other: only one exists twice then."""
+    """Pack every layer of these below `module` that has its weight, one after the other: only one exists twice then."""
     for layer in module.modules():
-        if isinstance(layer, Linear) and layer.weight is not None:
+        if isinstance(layer, Linear | Strided) and layer.weight is not None:
             layer.pack()

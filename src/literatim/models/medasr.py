@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from literatim.models.attention import attend, attend_by_blocks, attend_sound
-from literatim.models.linear import Linear
+from literatim.models.linear import Linear, Strided
 from literatim.models.medasr_config import MedasrConfig
+from literatim.models.native_conformer import NativeConformer, NativeConvolution
+from literatim.native.library import Library
 
 Rotation = tuple[Tensor, Tensor]  # cosines and sines (S, C / 2)
 
@@ -27,15 +29,13 @@ class Subsampler(nn.Module):
         super().__init__()
         width, kernel, stride = config.width, config.subsampling_kernel, config.subsampling_stride
         self.dense_0 = Linear(config.n_mels, width)
-        self.conv_0 = nn.Conv1d(width, width, kernel, stride)
-        self.conv_1 = nn.Conv1d(width, config.subsampling_channels, kernel, stride)
+        self.conv_0 = Strided(width, width, kernel, stride)
+        self.conv_1 = Strided(width, config.subsampling_channels, kernel, stride)
         self.dense_1 = Linear(config.subsampling_channels, width)
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, T, M) -> (B, S, D)."""
-        x = F.relu(self.dense_0(mel)).transpose(1, 2)  # (B, D, T)
-        x = F.relu(self.conv_1(F.relu(self.conv_0(x))))
-        out: Tensor = self.dense_1(x.transpose(1, 2))
+        out: Tensor = self.dense_1(self.conv_1.relu(self.conv_0.relu(self.dense_0.relu(mel))))
         return out
 
 
@@ -60,6 +60,8 @@ class FeedForward(nn.Module):
 class Attention(nn.Module):
     """LN -> attention among all steps with rotary positions."""
 
+    native: NativeConformer | None = None  # which one clip in float32 on a CPU is heard by
+
     def __init__(self, config: MedasrConfig) -> None:
         super().__init__()
         inner = config.heads * config.head_channels
@@ -70,8 +72,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, turn: Rotation, there: Tensor | None) -> Tensor:
         """(B, S, D) -> (B, S, D), the residual branch alone; `there` (B, S): steps that may be looked at."""
-        qkv = self.qkv(self.norm(x)).view(*x.shape[:2], 3, self.heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, C)
+        qkv = self.qkv(self.norm(x))
+        if self.native is not None and there is None and len(x) == 1:
+            alone: Tensor = self.out(self.native.attend(qkv[0], turn, self.heads)[None])
+            return alone
+        query, key, value = qkv.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, S, C)
         mask = None if there is None else there[:, None, None]
         query, key = rotated(query, (turn[0] * self.scale, turn[1] * self.scale)), rotated(key, turn)
         if mask is not None:
@@ -87,6 +92,8 @@ class Attention(nn.Module):
 class Convolution(nn.Module):
     """LN -> gated linear unit -> convolution of each channel in time -> batch norm -> activation -> Linear."""
 
+    native: NativeConvolution | None = None  # as `Attention.native`
+
     def __init__(self, config: MedasrConfig) -> None:
         super().__init__()
         width, kernel, bias = config.width, config.kernel, config.convolution_bias
@@ -98,9 +105,18 @@ class Convolution(nn.Module):
         self.batch_norm = nn.BatchNorm1d(width, momentum=config.batch_norm_momentum)
         self.leave = Linear(width, width, bias)
 
+    def use(self, native: NativeConformer) -> None:
+        """Do what is between the products of one clip by the kernels, which know SiLU alone."""
+        if self.activation is F.silu:
+            self.native = native.convolution(self.depthwise, self.batch_norm, self.padding[0])
+
     def forward(self, x: Tensor, there: Tensor | None) -> Tensor:
         """(B, S, D) -> (B, S, D), the residual branch alone; steps that are not `there` (B, S) are silence."""
-        x = F.glu(self.enter(self.norm(x)))
+        x = self.enter(self.norm(x))
+        if self.native is not None and there is None and len(x) == 1:
+            alone: Tensor = self.leave(self.native(x[0])[None])
+            return alone
+        x = F.glu(x)
         if there is not None:
             x = x.masked_fill(~there[:, :, None], 0.0)
         x = self.depthwise(F.pad(x.transpose(1, 2), self.padding))  # (B, D, S)
@@ -160,6 +176,14 @@ class Medasr(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.head = Linear(config.width, config.vocab_size)
+
+    def use(self, kernels: Library) -> None:
+        """Hear single clips by the compiled kernels, what they have a faster way for; the weights must not change."""
+        native = NativeConformer(kernels)
+        for layer in self.encoder.layers:
+            assert isinstance(layer, Block)
+            layer.attention.native = native
+            layer.convolution.use(native)
 
     def forward(self, mel: Tensor, steps: Tensor | None = None) -> Tensor:
         """Mel frames (B, T, M) -> logits (B, S, V) in float32.

@@ -137,18 +137,28 @@ INLINE vf fused(vf a, vf b, vf c) {
 #endif
 }
 
-INLINE vf two_to(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
+/* The greater one; b where one is no number. */
+INLINE vf greater(vf a, vf b) {
+#if WIDTH == 64
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif WIDTH == 32
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return (vf)(((vi)a & (a > b)) | ((vi)b & ~(a > b)));
+#endif
+}
 
 /* e^x for -87 <= x <= 0.7, to an ulp or two: x = n ln 2 + r, and Taylor's series of r. */
 INLINE vf exponential(vf x) {
-    const vf magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    x = (vf)(((vi)x & (x > -87.0f)) | ((vi)all(-87.0f) & ~(x > -87.0f) & (x == x)) | ((vi)x & (x != x)));
-    const vf n = fused(x, all(1.44269504f), magic) - magic;
+    /* 1.5 * 2^23: adding it rounds to an integer, whose bits are the sum's last ones; 127 is an exponent's bias */
+    const vf magic = all(12582912.0f + 127.0f);
+    x = greater(all(-87.0f), x);
+    const vf rounded = fused(x, all(1.44269504f), magic), n = rounded - magic;
     const vf r = fused(n, all(2.12194440e-4f), fused(n, all(-0.693359375f), x));
     static const float series[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
     vf p = all(1.0f / 5040);
     EACH(i, 7) p = fused(p, r, all(series[i]));
-    return p * two_to(n);
+    return p * (vf)((vi)rounded << 23);
 }
 
 INLINE float sum_lanes(const vf *parts) {
@@ -174,6 +184,51 @@ INLINE float element(const void *matrix, int64_t at, int half) {
 INLINE vi to_halves(vf values) {
     const vi bits = (vi)values, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     return (rounded & (values == values)) | (0x7fc0 & (values != values));
+}
+
+/* Up to LANES numbers, zeros after them. */
+INLINE void take(vf *parts, const float *from, int64_t count) {
+    float lanes[LANES] = {0};
+    if (count < LANES) {
+        memcpy(lanes, from, count * sizeof(float));
+        from = lanes;
+    }
+    EACH(p, PARTS) parts[p] = load(from + p * (WIDTH / 4));
+}
+
+/* e^(s - max) of the first `count` of scores, zeros up to `size`, in their place and in the model's dtype; returns
+ * their sum. */
+__attribute__((unused)) /* by all of the files */
+static float soften(float *scores, int64_t count, int64_t size, int half) {
+    enum { ROUNDS = 4 }; /* of the search at once: each waits for its last */
+    vf top[ROUNDS][PARTS], sums[PARTS];
+    const vf least = all(-INFINITY);
+    for (int64_t at = count; at < size; at++) scores[at] = -INFINITY;
+    EACH(p, PARTS) sums[p] = (vf){0};
+    EACH(i, ROUNDS) EACH(p, PARTS) top[i][p] = least;
+    int64_t found = 0;
+    for (; found + ROUNDS * LANES <= size; found += ROUNDS * LANES) EACH(i, ROUNDS) EACH(p, PARTS)
+        top[i][p] = greater(load(scores + found + i * LANES + p * (WIDTH / 4)), top[i][p]);
+    for (; found < size; found += LANES) EACH(p, PARTS)
+        top[0][p] = greater(load(scores + found + p * (WIDTH / 4)), top[0][p]);
+    EACH(i, ROUNDS) EACH(p, PARTS) top[0][p] = greater(top[i][p], top[0][p]);
+    float lanes[LANES], most = -INFINITY;
+    EACH(p, PARTS) store(lanes + p * (WIDTH / 4), top[0][p]);
+    for (int i = 0; i < LANES; i++) most = lanes[i] > most ? lanes[i] : most;
+    for (int64_t at = 0; at < size; at += LANES) {
+        vf weights[PARTS];
+        EACH(p, PARTS) {
+            vf value = load(scores + at + p * (WIDTH / 4));
+            weights[p] = (vf)((vi)exponential(value - most) & ~(value == least));
+            if (half) weights[p] = (vf)(to_halves(weights[p]) << 16);
+            sums[p] += weights[p];
+        }
+        if (half) /* never further than it was read */
+            for (int i = 0; i < LANES; i++)
+                ((uint16_t *)scores)[at + i] = (uint16_t)((vi)weights[i / (WIDTH / 4)] >> 16)[i % (WIDTH / 4)];
+        else EACH(p, PARTS) store(scores + at + p * (WIDTH / 4), weights[p]);
+    }
+    return sum_lanes(sums);
 }
 
 /* ---- products ---- */

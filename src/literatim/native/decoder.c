@@ -133,16 +133,6 @@ static void linear(Worker *worker, const Linear *layer, const void *x, int64_t x
     wait_for_all(worker);
 }
 
-/* Up to LANES numbers, zeros after them. */
-INLINE void take(vf *parts, const float *from, int64_t count) {
-    float lanes[LANES] = {0};
-    if (count < LANES) {
-        memcpy(lanes, from, count * sizeof(float));
-        from = lanes;
-    }
-    EACH(p, PARTS) parts[p] = load(from + p * (WIDTH / 4));
-}
-
 INLINE void give(void *to, const vf *parts, int64_t count, int half) {
     float lanes[LANES];
     EACH(p, PARTS) store(lanes + p * (WIDTH / 4), parts[p]);
@@ -206,36 +196,6 @@ INLINE void remember(const int half, const float *key, const float *value, int64
             memcpy(values + i * 4, of_value + i * unit, unit);
         }
     }
-}
-
-/* e^(s - max) of the first `count` of scores, zeros up to `size`, in their place and in the model's dtype; returns
- * their sum. */
-static float soften(float *scores, int64_t count, int64_t size, int half) {
-    vf top[PARTS], sums[PARTS];
-    const vf least = all(-INFINITY);
-    for (int64_t at = count; at < size; at++) scores[at] = -INFINITY;
-    EACH(p, PARTS) top[p] = least, sums[p] = (vf){0};
-    for (int64_t at = 0; at < size; at += LANES) EACH(p, PARTS) {
-        vf value = load(scores + at + p * (WIDTH / 4));
-        top[p] = (vf)(((vi)value & (value > top[p])) | ((vi)top[p] & ~(value > top[p])));
-    }
-    float lanes[LANES], most = -INFINITY;
-    EACH(p, PARTS) store(lanes + p * (WIDTH / 4), top[p]);
-    for (int i = 0; i < LANES; i++) most = lanes[i] > most ? lanes[i] : most;
-    for (int64_t at = 0; at < size; at += LANES) {
-        vf weights[PARTS];
-        EACH(p, PARTS) {
-            vf value = load(scores + at + p * (WIDTH / 4));
-            weights[p] = (vf)((vi)exponential(value - most) & ~(value == least));
-            if (half) weights[p] = (vf)(to_halves(weights[p]) << 16);
-            sums[p] += weights[p];
-        }
-        if (half) /* never further than it was read */
-            for (int i = 0; i < LANES; i++)
-                ((uint16_t *)scores)[at + i] = (uint16_t)((vi)weights[i / (WIDTH / 4)] >> 16)[i % (WIDTH / 4)];
-        else EACH(p, PARTS) store(scores + at + p * (WIDTH / 4), weights[p]);
-    }
-    return sum_lanes(sums);
 }
 
 /* Queries (K, C) of one head, `scale`d, over its first positions, `first` + the query's number + 1 of them or, where

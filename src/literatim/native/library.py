@@ -17,12 +17,13 @@ from torch import Tensor
 from literatim.device.host import processor
 from literatim.errors import DependencyError
 
-VERSION = "kernels_5"  # of the structures below; the library has a name for it
+VERSION = "kernels_6"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
 PHASES, MORE_PHASES = 11, 2  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
 QUERIES = 12  # attended to at once
 PIECE = 48 * 4 * LANES  # floats of one job's piece of a linear layer
+ATTENDED, CONVOLVED = 48, 8  # queries of one job of a Conformer's attention, steps of its convolution at once
 CHOICE_PIECE = 6 * 4 * LANES  # and of the screen
 AT_ONCE, TILE_POINTS = 48, 16  # tiles or pixels of a convolution, and products of a tile
 LOGITS_COLUMNS, LOGITS_PIECE = 4 * LANES, 64 * 4 * LANES  # ids of a piece of the output matrix, floats of its results
@@ -164,13 +165,35 @@ class Draft(ctypes.Structure):
     )
 
 
+class Attention(ctypes.Structure):
+    """`Attention` of conformer.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("qkv", "cosines", "sines", "out")),
+        *((name, ctypes.c_int64) for name in ("steps", "heads", "channels")),
+        ("scale", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("keys", "values", "scratch")),
+        *(("scratch_size", ctypes.c_int64), ("jobs", ctypes.c_void_p)),
+    )
+
+
+class Gated(ctypes.Structure):
+    """`Gated` of conformer.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "factor", "shift", "out")),
+        *((name, ctypes.c_int64) for name in ("steps", "width", "kernel", "before")),
+        *(("gated", ctypes.c_void_p), ("jobs", ctypes.c_void_p)),
+    )
+
+
 @dataclass(frozen=True)
 class Library:
     """The kernels built for one level of processors.
 
     `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c, `pick` is that of
-    rules.c, `propose` that of draft.c, `convolve` that of convolution.c; `choose` is that of screen.c, which needs
-    AVX-512.
+    rules.c, `propose` that of draft.c, `convolve` that of convolution.c, `attend` and `convolve_gated` are those of
+    conformer.c; `choose` is that of screen.c, which needs AVX-512.
     """
 
     level: str
@@ -181,6 +204,8 @@ class Library:
     pick: Callable[..., None]
     propose: Callable[..., None]
     convolve: Callable[..., None]
+    attend: Callable[..., None]
+    convolve_gated: Callable[..., None]
     choose: Callable[..., None] | None
     _pool: Pool
 
@@ -238,7 +263,9 @@ def _load(file: Path, level: str) -> Library:
     library.literatim_pick.argtypes = [ctypes.POINTER(Pick), pool]
     library.literatim_propose.argtypes = [ctypes.POINTER(Draft), pool]
     library.literatim_convolve.argtypes = [ctypes.POINTER(Convolution), pool]
-    names = ("step", "listen", "logits", "pack", "pick", "propose", "convolve")
+    library.literatim_attend.argtypes = [ctypes.POINTER(Attention), pool]
+    library.literatim_convolve_gated.argtypes = [ctypes.POINTER(Gated), pool]
+    names = ("step", "listen", "logits", "pack", "pick", "propose", "convolve", "attend", "convolve_gated")
     functions = {name: getattr(library, f"literatim_{name}") for name in names}
     for function in functions.values():
         function.restype = None

@@ -17,6 +17,7 @@ from literatim.decode.ctc import Steps, likeliest
 from literatim.models.linear import pack
 from literatim.models.medasr import Medasr
 from literatim.models.medasr_checkpoint import load_medasr
+from literatim.native import library
 from literatim.pipeline.lacking import explained
 from literatim.text.medasr import MedasrTokenizer
 
@@ -32,6 +33,8 @@ class Listener:
         self.device, self.dtype = model.encoder.norm.weight.device, model.encoder.norm.weight.dtype
         if devices.packs_linear(self.device, self.dtype):
             pack(model)
+            if self.dtype == torch.float32 and (kernels := library.find()) is not None:
+                model.use(kernels)
 
     @property
     def step_samples(self) -> int:

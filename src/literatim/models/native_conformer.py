@@ -1,0 +1,107 @@
+"""What a Conformer's layers do between their products, by the compiled kernels of `native`: of one clip in float32.
+
+Letters of shapes as in `medasr.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+import torch
+from torch import Tensor, nn
+
+from literatim.native import library
+from literatim.native.library import ATTENDED, CONVOLVED, LANES, Library
+
+
+class NativeConformer:
+    """Attention and gated convolutions of a network's layers, which take turns with the same memory."""
+
+    def __init__(self, kernels: Library) -> None:
+        self._kernels = kernels
+        self._room = torch.empty(0)
+        self._jobs = (ctypes.c_int32 * 2)()
+        self._lock = threading.Lock()  # two recordings may be heard at once
+
+    def attend(self, qkv: Tensor, turn: tuple[Tensor, Tensor], heads: int) -> Tensor:
+        """Queries, keys and values (S, 3 H C), turned by cosines and sines (S, C / 2) -> (S, H C)."""
+        steps, inner = qkv.shape[0], qkv.shape[1] // 3
+        channels = inner // heads
+        pool, filled, wide = self._kernels.pool(), _filled(steps), _filled(channels)
+        size = ATTENDED * (channels + filled + wide)
+        keys, values = heads * filled * channels, heads * wide * steps
+        out = torch.empty(steps, inner)
+        task = library.Attention(
+            qkv=qkv.data_ptr(),
+            cosines=turn[0].data_ptr(),
+            sines=turn[1].data_ptr(),
+            out=out.data_ptr(),
+            steps=steps,
+            heads=heads,
+            channels=channels,
+            scale=channels**-0.5,
+            scratch_size=size,
+            jobs=ctypes.addressof(self._jobs),
+        )
+        with self._lock:
+            task.keys = self._floats(keys + values + pool.most * size)
+            task.values, task.scratch = task.keys + 4 * keys, task.keys + 4 * (keys + values)
+            self._kernels.attend(ctypes.byref(task), ctypes.byref(pool))
+        return out
+
+    def convolution(self, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> NativeConvolution:
+        """Of one layer, with so many zeros before the first step."""
+        return NativeConvolution(self, depthwise, norm, before)
+
+    def convolve(self, task: library.Gated) -> None:
+        """What the task lacks is filled in: memory that calls share."""
+        rows = task.steps + task.kernel + CONVOLVED
+        with self._lock:
+            task.gated, task.jobs = self._floats(rows * _filled(task.width)), ctypes.addressof(self._jobs)
+            self._kernels.convolve_gated(ctypes.byref(task), ctypes.byref(self._kernels.pool()))
+
+    def _floats(self, count: int) -> int:
+        """The address of room for so many."""
+        if len(self._room) < count:
+            self._room = library.zeros((count,), torch.float32)
+        return self._room.data_ptr()
+
+
+class NativeConvolution:
+    """A convolution of each channel by itself, and the batch norm after it as a factor and a shift of each channel."""
+
+    def __init__(self, native: NativeConformer, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> None:
+        """`before`: zeros before the first step."""
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        width, _, self.kernel = depthwise.weight.shape
+        self.native, self.before = native, before
+        self.weight, self.factor, self.shift = (torch.zeros(*size, _filled(width)) for size in ((self.kernel,), (), ()))
+        self.weight[:, :width] = depthwise.weight[:, 0].T
+        factor = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+        mean = norm.running_mean.double() - (0.0 if depthwise.bias is None else depthwise.bias.double())
+        self.factor[:width] = factor
+        self.shift[:width] = norm.bias.double() - mean * factor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Values and gates (S, 2 D) -> (S, D)."""
+        steps, width = x.shape[0], x.shape[1] // 2
+        out = torch.empty(steps, width)
+        task = library.Gated(
+            x=x.data_ptr(),
+            weight=self.weight.data_ptr(),
+            factor=self.factor.data_ptr(),
+            shift=self.shift.data_ptr(),
+            out=out.data_ptr(),
+            steps=steps,
+            width=width,
+            kernel=self.kernel,
+            before=self.before,
+        )
+        self.native.convolve(task)
+        return out
+
+
+def _filled(count: int) -> int:
+    return -(-count // LANES) * LANES
