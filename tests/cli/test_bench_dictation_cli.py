@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from literatim.bench import dictation as bench
@@ -43,9 +44,23 @@ def test_a_report(tmp_path: Path) -> None:
 
 
 def test_steps_that_differ_are_told() -> None:
-    """In float32 alone: other dtypes round."""
-    rows = [{"work": "a", "dtype": dtype, "steps_equal": 0.99} for dtype in ("float32", "bfloat16")]
-    assert bench.differing({"results": rows}) == ["a: 1.00 % of the steps are not transformers' in float32"]
+    """In float32 alone: other dtypes round. What neither program tells apart is a note, and no failure."""
+    rows = [
+        {"work": work, "dtype": dtype, "steps_equal": 0.99, "furthest": furthest}
+        for work, dtype, furthest in (("a", "float32", 0.03), ("b", "bfloat16", 0.03), ("c", "float32", 1e-6))
+    ]
+    told = "a: 1.00 % of the steps are not transformers' in float32; its logit of what ours says is up to 0.03 lower"
+    assert bench.differing({"results": rows}) == [told]
+    assert bench._ties({"results": rows}) == [
+        "c, float32: where ours differs, transformers' logits of both are 1e-06 apart."
+    ]
+
+
+def test_agreement() -> None:
+    logits = torch.tensor([[[0.0, 3.0, 1.0], [2.0, 1.5, 0.0]], [[5.0, 4.0, 3.0], [0.0, 0.0, 1.0]]])
+    found = bench.agreement(torch.tensor([[1, 1], [0, 2]]), logits)
+    assert found == {"steps": 4, "steps_equal": 0.75, "furthest": 0.5, "tokens": 3}
+    assert bench.agreement(torch.tensor([[1, 0], [0, 2]]), logits)["furthest"] == 0
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ DTYPES = ("float32", "float16", "bfloat16")
 def dictation(as_json: bool, out: Path | None, **values: Any) -> None:
     """Time a dictation of 43.8 s at once, and windows of 20 s together, beside transformers.
 
-    MODEL is medasr or a folder; without one, random weights in the released shape. Exit code 1 if a step says another
-    token than transformers' in float32.
+    MODEL is medasr or a folder; without one, random weights in the released shape. Exit code 1 if a step says in
+    float32 what transformers finds less likely by more than 1e-4 of a logit.
     """
     devices.import_torch()
     from literatim.bench import dictation as bench
