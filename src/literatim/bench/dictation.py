@@ -225,7 +225,7 @@ def agreement(said: torch.Tensor, logits: torch.Tensor) -> dict[str, Any]:
         "steps": said.numel(),
         "steps_equal": (said == likeliest).float().mean().item(),
         "furthest": (best - logits.gather(-1, said[..., None])[..., 0]).max().item(),
-        "tokens": len(said.unique()),
+        "tokens": len(set(said.flatten().tolist())),
     }
 
 
