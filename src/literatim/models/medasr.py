@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from literatim.models.attention import attend, attend_by_blocks, attend_sound
 from literatim.models.linear import Linear, Strided
 from literatim.models.medasr_config import MedasrConfig
-from literatim.models.native_conformer import NativeConformer, NativeConvolution
+from literatim.models.native_conformer import NativeConformer, GatedConvolution
 from literatim.native.library import Library
 
 Rotation = tuple[Tensor, Tensor]  # cosines and sines (S, C / 2)
@@ -92,7 +92,7 @@ class Attention(nn.Module):
 class Convolution(nn.Module):
     """LN -> gated linear unit -> convolution of each channel in time -> batch norm -> activation -> Linear."""
 
-    native: NativeConvolution | None = None  # as `Attention.native`
+    native: GatedConvolution | None = None  # as `Attention.native`
 
     def __init__(self, config: MedasrConfig) -> None:
         super().__init__()

@@ -50,9 +50,9 @@ class NativeConformer:
             self._kernels.attend(ctypes.byref(task), ctypes.byref(pool))
         return out
 
-    def convolution(self, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> NativeConvolution:
+    def convolution(self, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> GatedConvolution:
         """Of one layer, with so many zeros before the first step."""
-        return NativeConvolution(self, depthwise, norm, before)
+        return GatedConvolution(self, depthwise, norm, before)
 
     def convolve(self, task: library.Gated) -> None:
         """What the task lacks is filled in: memory that calls share."""
@@ -68,7 +68,7 @@ class NativeConformer:
         return self._room.data_ptr()
 
 
-class NativeConvolution:
+class GatedConvolution:
     """A convolution of each channel by itself, and the batch norm after it as a factor and a shift of each channel."""
 
     def __init__(self, native: NativeConformer, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> None:
