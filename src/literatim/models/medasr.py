@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from literatim.models.attention import attend, attend_by_blocks, attend_sound
 from literatim.models.linear import Linear, Strided
 from literatim.models.medasr_config import MedasrConfig
-from literatim.models.native_conformer import NativeConformer, GatedConvolution
+from literatim.models.native_conformer import GatedConvolution, NativeConformer
 from literatim.native.library import Library
 
 Rotation = tuple[Tensor, Tensor]  # cosines and sines (S, C / 2)
