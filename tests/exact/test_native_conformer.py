@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,22 +21,14 @@ from literatim.native.library import Library
 from literatim.pipeline.listener import Listener
 from literatim.text.medasr import MedasrTokenizer
 from medasr_builders import random_lasr, random_lasr_folder
+from native_levels import LEVELS, by_level, needed
 
-LEVELS = [found for level in ("v4bf16", "v4", "v3", "base") if (found := library._find(level)) is not None]
-pytestmark = pytest.mark.skipif(not LEVELS, reason="no kernels were built here, or none for this processor")
+pytestmark = needed
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 SHAPES = [{}, {"num_attention_heads": 1}, {"hidden_size": 24, "num_attention_heads": 2, "head_dim": 6}]
 SHAPES += [{"conv_kernel_size": 5, "convolution_bias": True, "attention_bias": True}, {"hidden_act": "gelu"}]
 SHAPES += [{"subsampling_conv_stride": 3, "subsampling_conv_kernel_size": 3}, {"conv_kernel_size": 1}]
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """As many as before."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def attended(qkv: Tensor, turn: tuple[Tensor, Tensor], heads: int) -> Tensor:
@@ -75,7 +66,7 @@ class Layer:
         return F.silu(self.norm.double()(self.depthwise.double()(wide)))[0].T
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=25, deadline=None)
 @given(steps=st.integers(1, 210), heads=st.integers(1, 5), half=st.integers(1, 40), seed=st.integers(0, 2**20))
 def test_attention_is_as_near_to_float64_as_torch(
@@ -88,7 +79,7 @@ def test_attention_is_as_near_to_float64_as_torch(
     assert off <= 1.5 * floor + 2.0**-24 * truth.pow(2).mean().sqrt().item()
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=25, deadline=None)
 @given(
     steps=st.integers(1, 140),
@@ -125,7 +116,7 @@ def test_levels_threads_and_what_was_before_change_no_bit(steps: int, heads: int
     assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 def test_what_is_no_number_stays_none(kernels: Library) -> None:
     """A step whose key is none is heard by every step; a gate or a value that is none reaches its kernel's steps."""
     native = NativeConformer(kernels)
@@ -142,7 +133,7 @@ def test_what_is_no_number_stays_none(kernels: Library) -> None:
 
 
 def test_two_recordings_at_once() -> None:
-    """By one network from two threads, whose memory they share."""
+    """By one network from several threads, each with memory of its own."""
     native = NativeConformer(LEVELS[0])
     works = [attention(steps, 3, 16, steps) for steps in (90, 400)]
     alone = [native.attend(*work, 3) for work in works]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -15,11 +14,10 @@ from torch import Tensor
 
 from literatim.models.convolution import Convolution
 from literatim.models.native_convolution import NativeConvolution
-from literatim.native import library
 from literatim.native.library import Library
+from native_levels import LEVELS, by_level, needed
 
-LEVELS = [found for level in ("v4bf16", "v4", "v3", "base") if (found := library._find(level)) is not None]
-pytestmark = pytest.mark.skipif(not LEVELS, reason="no kernels were built here, or none for this processor")
+pytestmark = needed
 # Roundings of a result's sums, with room for the larger numbers of transformed tiles.
 ERROR = {torch.float32: 1e-6, torch.bfloat16: 6e-3}
 dtypes = st.sampled_from([torch.float32, torch.bfloat16])
@@ -70,15 +68,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(*(part.to(dtype) for part in found), stride)
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """As many as before."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=25, deadline=None)
 @given(case=cases(), added=st.booleans())
 def test_right_by_float64(kernels: Library, case: Case, added: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,11 +18,11 @@ from literatim.models.native_draft import NativeDraft
 from literatim.models.native_head import NativeHead
 from literatim.models.native_screen import NativeScreen
 from literatim.models.whisper import Decoder
-from literatim.native import choice, library
+from literatim.native import choice
 from literatim.native.library import Library
+from native_levels import LEVELS, by_level, needed
 
-LEVELS = [found for level in ("v4bf16", "v4", "v3", "base") if (found := library._find(level)) is not None]
-pytestmark = pytest.mark.skipif(not LEVELS, reason="no kernels were built here, or none for this processor")
+pytestmark = needed
 EPSILON = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
 STEPS, PLACES, HEARD, ROWS = 20, 40, 77, 4
 
@@ -76,15 +75,7 @@ class Heard:
         return model(self.tokens, torch.zeros(ROWS, dtype=torch.int32), cache, STEPS)
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """As many as before."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=12, deadline=None)
 @given(shape=shapes, dtype=dtypes, seed=st.integers(0, 2**20))
 def test_the_kernels_are_nearer_to_float64_than_rounding_allows(
@@ -98,7 +89,7 @@ def test_the_kernels_are_nearer_to_float64_than_rounding_allows(
     assert truth.std() > 0.1  # there is something to compute
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=15, deadline=None)
 @given(shape=shapes, dtype=dtypes, seed=st.integers(0, 2**20), data=st.data())
 def test_a_row_is_the_same_in_any_batch_and_fed_in_any_pieces(
@@ -153,7 +144,7 @@ def test_products_of_bfloat16_round_as_the_instruction_for_them(rows: int, width
     assert ((first - truth).abs() <= width * 2.0**-24 * size + width * 2.0**-100).all()
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 def test_rows_move_and_what_was_before_counts_nothing(kernels: Library) -> None:
     heard = Heard(decoder(SHAPES[0], torch.float32, 1), 1, kernels)
     alone = heard.whole([2])
@@ -283,7 +274,7 @@ def test_proposals_of_one_call_are_those_one_by_one(
     assert not set(found[0].flatten().tolist()) & {3, 4, 59}
 
 
-@pytest.mark.parametrize("kernels", LEVELS, ids=lambda kernels: kernels.level)
+@by_level
 @settings(max_examples=150, deadline=None)
 @given(
     rows=st.integers(1, 5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import torch
 
 from literatim.device.host import Processor
 from literatim.errors import DependencyError
+from literatim.models import native_convolution
 from literatim.models.config import WhisperConfig
 from literatim.models.native import NativeDecoder, native
 from literatim.models.whisper import Decoder
@@ -98,3 +100,20 @@ def test_the_decoder_keeps_its_weights_once() -> None:
     assert isinstance(native(model), NativeDecoder)
     assert model.layers[0].mlp.fc1.weight is None
     assert model.layers[0].cross.kv.weight is not None  # of many rows, as the encoder's
+
+
+def _said(file: str, name: str) -> set[int]:
+    """What a constant of a source is; where it goes by the processor's vectors, on each of them."""
+    text = (Path(library.__file__).parent / file).read_text("utf-8")
+    (value,) = re.findall(rf"[{{ ]{name} = (?:WIDTH == 64 \? )?(\w+(?: : \w+)?)", text)
+    return {int(number) if number.isdecimal() else _said("common.h", number).pop() for number in value.split(" : ")}
+
+
+def test_room_is_as_large_as_the_sources_want_it() -> None:
+    """Less would be written beyond."""
+    assert _said("convolution.c", "AT_ONCE") == {library.AT_ONCE}
+    assert _said("convolution.c", "SIDE") == {library.TILE_POINTS**0.5}
+    assert _said("convolution.c", "BORDER") == {native_convolution._BORDER}
+    assert _said("convolution.c", "BLOCKS") == {4}  # of the sums that NativeConvolution makes room for
+    assert _said("conformer.c", "QUERIES") == {library.ATTENDED}
+    assert max(_said("conformer.c", "SPAN")) == library.CONVOLVED

@@ -6,7 +6,6 @@ Letters of shapes as in `medasr.py`.
 from __future__ import annotations
 
 import ctypes
-import threading
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +15,10 @@ from literatim.native.library import ATTENDED, CONVOLVED, LANES, Library
 
 
 class NativeConformer:
-    """Attention and gated convolutions of a network's layers, which take turns with the same memory."""
+    """Attention and gated convolutions of a network's layers."""
 
     def __init__(self, kernels: Library) -> None:
         self._kernels = kernels
-        self._room = torch.empty(0)
-        self._jobs = (ctypes.c_int32 * 2)()
-        self._lock = threading.Lock()  # two recordings may be heard at once
 
     def attend(self, qkv: Tensor, turn: tuple[Tensor, Tensor], heads: int) -> Tensor:
         """Queries, keys and values (S, 3 H C), turned by cosines and sines (S, C / 2) -> (S, H C)."""
@@ -31,7 +27,8 @@ class NativeConformer:
         pool, filled, wide = self._kernels.pool(), _filled(steps), _filled(channels)
         size = ATTENDED * (channels + filled + wide)
         keys, values = heads * filled * channels, heads * wide * steps
-        out = torch.empty(steps, inner)
+        out, jobs = torch.empty(steps, inner), (ctypes.c_int32 * 2)()
+        room = library.room(4 * (keys + values + pool.most * size)).data_ptr()
         task = library.Attention(
             qkv=qkv.data_ptr(),
             cosines=turn[0].data_ptr(),
@@ -41,42 +38,29 @@ class NativeConformer:
             heads=heads,
             channels=channels,
             scale=channels**-0.5,
+            keys=room,
+            values=room + 4 * keys,
+            scratch=room + 4 * (keys + values),
             scratch_size=size,
-            jobs=ctypes.addressof(self._jobs),
+            jobs=ctypes.addressof(jobs),
         )
-        with self._lock:
-            task.keys = self._floats(keys + values + pool.most * size)
-            task.values, task.scratch = task.keys + 4 * keys, task.keys + 4 * (keys + values)
-            self._kernels.attend(ctypes.byref(task), ctypes.byref(pool))
+        self._kernels.attend(ctypes.byref(task), ctypes.byref(pool))
         return out
 
     def convolution(self, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> GatedConvolution:
         """Of one layer, with so many zeros before the first step."""
-        return GatedConvolution(self, depthwise, norm, before)
-
-    def convolve(self, task: library.Gated) -> None:
-        """What the task lacks is filled in: memory that calls share."""
-        rows = task.steps + task.kernel + CONVOLVED
-        with self._lock:
-            task.gated, task.jobs = self._floats(rows * _filled(task.width)), ctypes.addressof(self._jobs)
-            self._kernels.convolve_gated(ctypes.byref(task), ctypes.byref(self._kernels.pool()))
-
-    def _floats(self, count: int) -> int:
-        """The address of room for so many."""
-        if len(self._room) < count:
-            self._room = library.zeros((count,), torch.float32)
-        return self._room.data_ptr()
+        return GatedConvolution(self._kernels, depthwise, norm, before)
 
 
 class GatedConvolution:
     """A convolution of each channel by itself, and the batch norm after it as a factor and a shift of each channel."""
 
-    def __init__(self, native: NativeConformer, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> None:
+    def __init__(self, kernels: Library, depthwise: nn.Conv1d, norm: nn.BatchNorm1d, before: int) -> None:
         """`before`: zeros before the first step."""
         assert norm.running_mean is not None
         assert norm.running_var is not None
         width, _, self.kernel = depthwise.weight.shape
-        self.native, self.before = native, before
+        self._kernels, self.before = kernels, before
         self.weight, self.factor, self.shift = (torch.zeros(*size, _filled(width)) for size in ((self.kernel,), (), ()))
         self.weight[:, :width] = depthwise.weight[:, 0].T
         factor = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
@@ -87,7 +71,7 @@ class GatedConvolution:
     def __call__(self, x: Tensor) -> Tensor:
         """Values and gates (S, 2 D) -> (S, D)."""
         steps, width = x.shape[0], x.shape[1] // 2
-        out = torch.empty(steps, width)
+        pool, jobs, out = self._kernels.pool(), (ctypes.c_int32 * 2)(), torch.empty(steps, width)
         task = library.Gated(
             x=x.data_ptr(),
             weight=self.weight.data_ptr(),
@@ -98,8 +82,10 @@ class GatedConvolution:
             width=width,
             kernel=self.kernel,
             before=self.before,
+            gated=library.room(4 * (steps + self.kernel + CONVOLVED) * _filled(width)).data_ptr(),
+            jobs=ctypes.addressof(jobs),
         )
-        self.native.convolve(task)
+        self._kernels.convolve_gated(ctypes.byref(task), ctypes.byref(pool))
         return out
 
 

@@ -8,7 +8,6 @@ because what is multiplied is rounded after it has been transformed.
 from __future__ import annotations
 
 import ctypes
-import threading
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,6 @@ _POINTS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0
 _BORDER = 4096  # channels of the zeros that tiles at a map's edge read: BORDER of convolution.c
 # bfloat16 without the processor's instruction for it takes longer than float32.
 _LEVELS = {torch.float32: ("v3", "v4", "v4bf16"), torch.bfloat16: ("v4bf16",)}
-_own = threading.local()
 
 
 class NativeConvolution:
@@ -68,7 +66,7 @@ class NativeConvolution:
             tiled=self._tiled,
             half=self._is_half,
             relu=relu,
-            scratch=_scratch(pool.most * needed).data_ptr(),
+            scratch=library.room(pool.most * needed).data_ptr(),
             scratch_size=needed,
             jobs=ctypes.addressof(jobs),
         )
@@ -102,11 +100,3 @@ def laid_out(weight: Tensor) -> Tensor:
     """(C', C, k, k) -> (1, C', k * k * C), pixel by pixel, and a zero where that is odd."""
     rows = weight.permute(0, 2, 3, 1).flatten(1)
     return F.pad(rows, (0, rows.shape[1] % 2))[None].contiguous()
-
-
-def _scratch(size: int) -> Tensor:
-    """So many bytes of this thread's, kept for the next time."""
-    held: Tensor | None = getattr(_own, "scratch", None)
-    if held is None or held.numel() < size:
-        held = _own.scratch = torch.empty(size, dtype=torch.uint8)
-    return held

@@ -68,8 +68,8 @@ INLINE void enter(const Convolution *task, const int half, int64_t first, int64_
             for (int64_t j = 0; j < SIDE; j++) {
                 const int64_t y = place.y + i - 1, x = place.x + j - 1;
                 const int inside = y >= 0 && y < task->height && x >= 0 && x < task->width;
-                const char *there = task->x + ((place.row * task->height + y) * task->width + x) * size;
-                from[i * SIDE + j] = inside ? there : nothing;
+                const int64_t pixel = (place.row * task->height + y) * task->width + x;
+                from[i * SIDE + j] = inside ? task->x + pixel * size : nothing;
             }
         for (int64_t c = 0; c < size; c += WIDTH / 4 * unit) {
             vf d[SIDE][SIDE], t[SIDE][SIDE];

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import mmap
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ _LEVELS: tuple[tuple[str, set[str]], ...] = (
     ("base", set()),
 )
 _FOLDER = Path(__file__).parent
+_own = threading.local()
 
 
 class Linear(ctypes.Structure):
@@ -290,6 +292,14 @@ def _openmp() -> list[str]:
         return [str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("*omp*"))]
     names = {line.split()[-1] for line in maps.read_text(encoding="utf-8", errors="replace").splitlines()}
     return sorted(name for name in names if "omp" in Path(name).name and ".so" in name)
+
+
+def room(size: int) -> Tensor:
+    """So many bytes or more of this thread's own, for one call; what was in them is of earlier ones."""
+    held: Tensor | None = getattr(_own, "room", None)
+    if held is None or held.numel() < size:
+        held = _own.room = zeros((size,), torch.uint8)
+    return held
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
