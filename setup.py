@@ -19,7 +19,8 @@ X86 = {
 LEVELS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}
 FOLDER = "src/literatim/native"
 SOURCES = [
-    f"{FOLDER}/{name}.c" for name in ("decoder", "screen", "logits", "rules", "draft", "convolution", "conformer")
+    f"{FOLDER}/{name}.c"
+    for name in ("decoder", "screen", "logits", "rules", "draft", "convolution", "conformer", "align")
 ]
 
 setup(

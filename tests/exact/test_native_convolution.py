@@ -14,6 +14,7 @@ from torch import Tensor
 
 from literatim.models.convolution import Convolution
 from literatim.models.native_convolution import NativeConvolution
+from literatim.native import library
 from literatim.native.library import Library
 from native_levels import LEVELS, by_level, needed
 
@@ -41,7 +42,8 @@ class Case:
         return F.relu(found + self.kept.double()) if added else found
 
     def native(self, kernels: Library, *, added: bool, rows: slice = slice(None)) -> Tensor:
-        """By the kernels, of some maps."""
+        """By the kernels, of some maps, in room where something else was."""
+        library.room(1 << 20).fill_(255)
         layer = NativeConvolution(self.weight, self.bias, self.stride, kernels)
         if not added:
             return layer(self.x[rows], relu=False)

@@ -112,6 +112,39 @@ def test_a_row_is_the_same_in_any_batch_and_fed_in_any_pieces(
             done[slot] = at + data.draw(st.integers(1, right))
 
 
+@by_level
+@settings(max_examples=15, deadline=None)
+@given(shape=shapes, dtype=dtypes, seed=st.integers(0, 2**20), data=st.data())
+def test_a_text_is_followed_as_it_was_decoded(
+    kernels: Library, shape: tuple[int, int, int, int], dtype: torch.dtype, seed: int, data: st.DataObject
+) -> None:
+    """The same states, nothing in the cache changes, and where the heads look is as near to float64 as by torch."""
+    heard = Heard(decoder(shape, dtype, seed), seed, kernels)
+    every = [(layer, head) for layer in range(shape[3]) for head in range(shape[1])]
+    heads = data.draw(st.lists(st.sampled_from(every), min_size=1, max_size=5, unique=True))
+    rows = [*range(ROWS)]
+    row, threads, cache = data.draw(st.sampled_from(rows)), data.draw(st.sampled_from([1, 2])), heard.fresh(rows)
+    decoded = heard.native(heard.tokens, torch.zeros(ROWS, dtype=torch.int32), cache, STEPS)
+    before = cache.text.clone()
+    torch.set_num_threads(threads)
+    found, seen = heard.native.follow(heard.tokens[row], cache.part(row, 1), heads)
+    assert torch.equal(found, decoded[row])
+    assert torch.equal(cache.text, before)
+    others = heard.native(heard.tokens, torch.zeros(ROWS, dtype=torch.int32), cache, STEPS)
+    assert torch.equal(others, decoded)  # and nobody is watched any more
+
+    def by_torch(wanted: torch.dtype) -> Tensor:
+        model = copy.deepcopy(heard.model).to(wanted)
+        cache = model.allocate(1)
+        model.listen(heard.sound[row : row + 1].to(wanted), cache)
+        return model.follow(heard.tokens[row], cache, heads)[1].double()
+
+    truth = by_torch(torch.float64)
+    assert seen.shape == truth.shape == (len(heads), STEPS, HEARD)
+    off, floor = (float((scores.double() - truth).pow(2).mean().sqrt()) for scores in (seen, by_torch(dtype)))
+    assert off <= 1.5 * floor + EPSILON[dtype] * float(truth.pow(2).mean().sqrt())
+
+
 @pytest.mark.skipif(len(LEVELS) < 2, reason="one level")
 @settings(max_examples=25, deadline=None)
 @given(shape=shapes, dtype=dtypes, seed=st.integers(0, 2**20))

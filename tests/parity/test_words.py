@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from literatim.pipeline.words import Timing, merge_punctuation
 from literatim.text.tokenizer import WhisperTokenizer
 from literatim.text.words import UNSPACED, split_words
 from literatim.types import Segment
+from native_levels import LEVELS
 from reference.openai_whisper import openai, openai_model, openai_transcribe
 from tokenizer_builders import openai_tokenizer, standard_tokenizer
 from whisper_builders import dump, edit, random_whisper_folder
@@ -30,6 +32,15 @@ HEADS = [(0, 2), (1, 0), (1, 1)]
 # the path through the attention
 
 
+@pytest.fixture(params=["none", *(found.level for found in LEVELS)], scope="module")
+def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each level of them, and none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITERATIM_KERNELS", request.param)
+        yield
+
+
+@pytest.mark.usefixtures("kernels")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 30), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_the_path_is_openai_whispers(rows: int, columns: int, values: int, seed: int) -> None:
@@ -39,9 +50,13 @@ def test_the_path_is_openai_whispers(rows: int, columns: int, values: int, seed:
     np.testing.assert_array_equal(align.warp(scores), theirs)
 
 
+@pytest.mark.usefixtures("kernels")
 def test_the_path_through_a_window_is_openai_whispers() -> None:
     scores = torch.randn(60, 700, generator=torch.Generator().manual_seed(1)).numpy()
-    np.testing.assert_array_equal(align.warp(scores), openai("timing").dtw_cpu(-scores.astype(np.float64)))
+    theirs = openai("timing").dtw_cpu(-scores.astype(np.float64))
+    np.testing.assert_array_equal(align.warp(scores), theirs)
+    wide = np.stack([scores, scores], 2)[:, :, 0]  # does not lie in one piece
+    np.testing.assert_array_equal(align.warp(wide), theirs)
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 8, 200])
@@ -104,12 +119,23 @@ def test_words_are_openai_whispers(text: str, language: str, tokenizer: WhisperT
 def test_any_tokens_are_split_as_by_openai_whisper(
     tokens: list[int], language: str, tokenizer: WhisperTokenizer
 ) -> None:
-    """Broken characters too; together the words are the text."""
+    """Broken characters too, but for the last word where it ends in one; together the words are the text."""
     theirs = openai_tokenizer(language=language, task="transcribe")
     words, parts = theirs.split_to_word_tokens([*tokens, theirs.eot])
-    found = split_words(tokens, tokenizer.decode, language)
-    assert found == list(zip(words, map(tuple, parts), strict=True))[:-1]
+    found, wanted = split_words(tokens, tokenizer.decode, language), list(zip(words, map(tuple, parts), strict=True))
+    broken = sum(map(len, parts)) <= len(tokens)  # the end of the text went with what is broken there
+    assert found[:-1] == wanted[:-1] if broken else found == wanted[:-1]
     assert [token for _, ids in found for token in ids] == tokens
+    assert "".join(word for word, _ in found) == tokenizer.decode(tokens)
+
+
+def test_tokens_that_break_off_within_a_character_stay_with_the_last_word(tokenizer: WhisperTokenizer) -> None:
+    first, second = 156, 94  # the bytes e0 and a1 of a character of three
+    cut = tokenizer.encode(" so")
+    assert tokenizer.decode([first, second]) == "\ufffd"
+    assert split_words([first, second], tokenizer.decode, "en") == [("\ufffd", (first, second))]
+    assert split_words([*cut, first, second], tokenizer.decode, "en") == [(" so\ufffd", (*cut, first, second))]
+    assert split_words([second, *cut], tokenizer.decode, "en") == [("\ufffd", (second,)), (" so", tuple(cut))]
 
 
 @settings(max_examples=200, deadline=None)

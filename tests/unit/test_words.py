@@ -15,8 +15,8 @@ import torch
 from literatim.api import load
 from literatim.bench.windows import babble
 from literatim.demo import recording_path
+from literatim.models.alignment_heads import alignment_heads
 from literatim.models.config import WhisperConfig
-from literatim.models.follow import alignment_heads
 from literatim.models.native import unpacked
 from literatim.native import library
 from literatim.pipeline.pieces import Piece, Window

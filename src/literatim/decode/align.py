@@ -15,6 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from literatim.native import library
+from literatim.native.library import Library
+
 STEP_SECONDS = 0.02
 MEDIAN_WIDTH = 7  # steps; WhisperConfig.median_filter_width of every released model
 # Which of seven are exchanged, pair by pair, where the first is greater: the fourth is the median then
@@ -74,6 +77,22 @@ def warp(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int
     A path goes on by a row, a column or both. Sums are float32, as in openai/whisper, and of two equal ways it takes
     the one that openai/whisper takes.
     """
+    kernels = library.find()
+    path = _path(scores) if kernels is None else _path_by_kernels(kernels, scores)
+    return path[::-1, 0], path[::-1, 1]
+
+
+def _path_by_kernels(kernels: Library, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows and columns (P, 2), from the last cell to the first."""
+    rows, columns = scores.shape
+    scores, path = np.ascontiguousarray(scores, np.float32), np.empty((rows + columns, 2), np.int64)
+    sums, ways = np.empty(columns + 1, np.float32), np.empty((rows, columns), np.int8)
+    count = kernels.warp(scores.ctypes.data, rows, columns, sums.ctypes.data, ways.ctypes.data, path.ctypes.data)
+    return path[:count]
+
+
+def _path(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """As `_path_by_kernels`, where there are none."""
     rows, columns = scores.shape
     costs = _costs(-scores)
     found, row, column = [], rows, columns
@@ -87,8 +106,7 @@ def warp(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int
             row -= 1
         else:
             column -= 1
-    path = np.array(found[::-1], np.int64).reshape(-1, 2)
-    return path[:, 0], path[:, 1]
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def _costs(costs: NDArray[np.float32]) -> NDArray[np.float32]:

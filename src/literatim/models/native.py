@@ -10,7 +10,7 @@ Letters of shapes as in `whisper.py`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from literatim.models import linear
 from literatim.models.native_head import NativeHead
-from literatim.models.whisper import SPARE, Decoder, DecoderLayer
+from literatim.models.whisper import SPARE, Decoder, DecoderLayer, Head
 from literatim.native import library
 from literatim.native.library import LANES, Library
 
@@ -70,12 +70,6 @@ class NativeCache:
         """Rows the cache was made for."""
         return self.text.shape[2]
 
-    def hearing(self, row: int, index: int, count: int, channels: int) -> tuple[Tensor, Tensor]:
-        """Copies of the keys and values (1, H, S, C) of a row's sound in layer `index`, so many of each."""
-        keys, values = self.sound[:, index, row]  # (H, places * channels)
-        own = unpacked(keys, keys.shape[-1] // self.heard), unpacked(values, self.heard).transpose(1, 2)
-        return own[0][None, :, :count, :channels], own[1][None, :, :count, :channels]
-
     @cached_property
     def memories(self) -> tuple[library.Memory, library.Memory]:
         """Where the kernels find the text and the sound."""
@@ -123,15 +117,12 @@ class NativeDecoder:
         )
         self._room: dict[str, Tensor] = {}
         self._steps: dict[tuple[int, int, int], library.Step] = {}
+        self._followed: Tensor | None = None  # keys and values of a text that is followed
 
     def allocate(self, batch: int) -> NativeCache:
         """A cache for up to `batch` rows."""
-        config, dtype = self.config, self.positions.dtype
-        places, heard = _filled(config.target_positions + SPARE), _filled(config.source_positions)
-        channels = _filled(config.d_model // config.decoder_heads)
-        like = (2, config.decoder_layers, batch, config.decoder_heads)
-        text, sound = (library.zeros((*like, count * channels), dtype) for count in (places, heard))
-        return NativeCache(text, sound, places, heard)
+        places, heard = _filled(self.config.target_positions + SPARE), _filled(self.config.source_positions)
+        return NativeCache(self._memory(batch, places), self._memory(batch, heard), places, heard)
 
     def listen(self, audio: Tensor, cache: NativeCache, rows: slice = slice(None)) -> None:
         """Put the keys and values of encoder states (B, S, D) into rows of the cache."""
@@ -164,6 +155,25 @@ class NativeDecoder:
         step.tokens, step.lengths, step.out = tokens.data_ptr(), lengths.data_ptr(), out.data_ptr()
         step.text, step.sound = cache.memories
         return step
+
+    def follow(self, tokens: Tensor, cache: NativeCache, heads: Sequence[Head]) -> tuple[Tensor, Tensor]:
+        """As `Decoder.follow`; to the last bit what a step gives that is fed the same, also among other rows."""
+        config, fed = self.config, len(tokens)
+        if self._followed is None:
+            self._followed = self._memory(1, cache.size)
+        apart = NativeCache(self._followed, cache.sound, cache.size, cache.heard)
+        start = torch.zeros(1, dtype=torch.int32)
+        out = torch.empty((fed, config.d_model), dtype=self.positions.dtype)
+        watched = torch.full((config.decoder_layers, config.decoder_heads), -1, dtype=torch.int32)
+        watched[tuple(zip(*heads, strict=True))] = torch.arange(len(heads), dtype=torch.int32)
+        seen = torch.empty(len(heads), fed, config.source_positions)
+        step = self.step(tokens[None], start, apart, out)
+        step.watched, step.seen = watched.data_ptr(), seen.data_ptr()
+        try:
+            self.kernels.step(ctypes.byref(self.model), ctypes.byref(step), ctypes.byref(self.kernels.pool()))
+        finally:
+            step.watched = step.seen = None  # the step is used again
+        return out, seen
 
     @contextmanager
     def whole(self, index: int) -> Iterator[DecoderLayer]:
@@ -210,6 +220,13 @@ class NativeDecoder:
     @cached_property
     def _head(self) -> NativeHead:
         return NativeHead(self.decoder.tokens.weight if self.decoder.head is None else self.decoder.head, self.kernels)
+
+    def _memory(self, batch: int, places: int) -> Tensor:
+        """Keys and values (2, L, B, H, places * channels), both filled up to whole blocks; zeros."""
+        config = self.config
+        channels = _filled(config.d_model // config.decoder_heads)
+        like = (2, config.decoder_layers, batch, config.decoder_heads)
+        return library.zeros((*like, places * channels), self.positions.dtype)
 
     def _grows(self, name: str, count: int) -> bool:
         """Have room for so many floats, which each step uses again; whether it had to be made."""

@@ -9,7 +9,7 @@ a head, D model width, V vocabulary, L layers, M mel bands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ from literatim.models.linear import Embedding, Linear
 
 SPARE = 16  # cache places behind the last position, for tokens that are tried and cannot be kept
 FP16_LIMIT = 64504.0  # transformers keeps the encoder's float16 hidden states 1000 below the overflow
+Head = tuple[int, int]
+"""A layer and the number of one of its heads."""
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -171,10 +173,6 @@ class DecoderCache:
         """Clear the text of rows: a NaN left there would spread even from positions that are masked."""
         self.text[:, :, rows] = 0
 
-    def hearing(self, row: int, index: int, _count: int, _channels: int) -> tuple[Tensor, Tensor]:
-        """The keys and values (1, H, S, C) of a row's sound in layer `index`, all of them, as views."""
-        return self.cross_keys[index, row : row + 1], self.cross_values[index, row : row + 1]
-
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy row `source`, of whose text `positions` places are filled, over row `target`."""
         self.branch(source, target, positions)
@@ -267,6 +265,30 @@ class Decoder(nn.Module):
             x = layer(x, index, places, mask, cache)
         out: Tensor = self.norm(x)
         return out.view(*at.shape, -1)[:, :fed]
+
+    def follow(self, tokens: Tensor, cache: DecoderCache, heads: Sequence[Head]) -> tuple[Tensor, Tensor]:
+        """Hidden states (K, D) of a whole text, and where some heads look in the sound meanwhile.
+
+        `tokens` (K,) are fed from the first position on, over the sound of a `cache` of one row, whose text is neither
+        read nor written. The scores (A, K, S), float32, of `heads` are those before the softmax.
+        """
+        places = torch.arange(len(tokens), device=tokens.device)
+        mask = (places <= places[:, None])[None, None]  # (1, 1, K, K), true where a token may look
+        x = (self.tokens(tokens) + self.positions[places.clamp(max=self.config.target_positions - 1)])[None]
+        seen: dict[Head, Tensor] = {}
+        for index, layer in enumerate(self.layers):
+            assert isinstance(layer, DecoderLayer)
+            keys, values = cache.cross_keys[index], cache.cross_values[index]  # (1, H, S, C)
+            own, own_keys, own_values = layer.attention.project(x)
+            x = x + layer.attention.out(merge_heads(attend(own, own_keys, own_values, mask)))
+            query = layer.cross.query(x)  # (1, H, K, C)
+            wanted = [head for at, head in heads if at == index]
+            scores = query[0, wanted].float() @ keys[0, wanted].float().transpose(1, 2)
+            seen |= {(index, head): found for head, found in zip(wanted, scores, strict=True)}
+            x = x + layer.cross.out(merge_heads(attend(query, keys, values, None)))
+            x = x + layer.mlp(x)
+        hidden: Tensor = self.norm(x)[0]
+        return hidden, torch.stack([seen[head] for head in heads])
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""

@@ -54,6 +54,8 @@ typedef struct {
     int64_t scratch_size;               /* floats of one thread */
     _Atomic int32_t *jobs;              /* PHASES L + 2 */
     void *out;                          /* (B, K, D) in the model's dtype */
+    const int32_t *watched;             /* (L, H): which of the heads of interest it is, or -1; null where none is */
+    float *seen;                        /* (A, B, K, S): scores over the sound of the heads of interest */
 } Step;
 
 /* What is worked on. */
@@ -199,10 +201,11 @@ INLINE void remember(const int half, const float *key, const float *value, int64
 }
 
 /* Queries (K, C) of one head, `scale`d, over its first positions, `first` + the query's number + 1 of them or, where
- * `step` is 0, `first`. Rows are so many bytes apart; `out` is in the model's dtype. */
+ * `step` is 0, `first`. Rows are so many bytes apart; `out` is in the model's dtype. `seen`, unless it is null, is given
+ * the scores (K, first) before the softmax. */
 static void attend(int half, const char *query, int64_t query_row, int64_t count, int64_t channels, float scale,
                    const char *keys, const char *values, int64_t size, int64_t first, int step, char *out,
-                   int64_t out_row, float *scratch) {
+                   int64_t out_row, float *seen, float *scratch) {
     const int64_t filled = (channels + LANES - 1) / LANES * LANES, unit = half ? 2 : 4;
     for (int64_t done = 0; done < count; done += QUERIES) {
         const int64_t some = count - done < QUERIES ? count - done : QUERIES;
@@ -219,6 +222,8 @@ static void attend(int half, const char *query, int64_t query_row, int64_t count
         }
         multiply(half, scaled, filled * unit, some, keys, steps_of(half, filled), filled * LANES * unit, blocks, scores,
                  size);
+        for (int64_t q = 0; q < some && seen; q++)
+            memcpy(seen + (done + q) * first, scores + q * size, first * sizeof(float));
         for (int64_t q = 0; q < some; q++)
             by[q] = 1.0f / soften(scores + q * size, step ? first + done + q + 1 : first, blocks * LANES, half);
         multiply(half, scores, size * 4, some, values, steps_of(half, last), size * LANES * unit, filled / LANES, sums,
@@ -251,7 +256,7 @@ static void attend_text(Worker *worker, int64_t index, float *scratch) {
         }
         attend(half, queries, step->wide_row, step->fed, channels, scale, keys, values, size, length, 1,
                (char *)step->narrow + row * step->fed * step->narrow_row + head * channels * unit, step->narrow_row,
-               scratch);
+               0, scratch);
     }
     wait_for_all(worker);
 }
@@ -265,10 +270,12 @@ static void attend_sound(Worker *worker, int64_t index, float *scratch) {
     for (int64_t job; (job = next_job(worker)) < step->rows * heads;) {
         const int64_t row = job / heads, head = job % heads, at = row * step->fed;
         const int64_t place = index * step->sound.layer + row * step->sound.row + head * step->sound.head;
+        const int64_t watched = step->watched ? step->watched[index * heads + head] : -1;
+        float *seen = watched < 0 ? 0 : step->seen + (watched * step->rows + row) * step->fed * step->heard;
         attend((int)model->half, (const char *)step->wide + at * step->wide_row + head * channels * 4, step->wide_row,
                step->fed, channels, scale, step->sound.keys + place, step->sound.values + place, step->sound.size,
                step->heard, 0, (char *)step->narrow + at * step->narrow_row + head * channels * unit,
-               step->narrow_row, scratch);
+               step->narrow_row, seen, scratch);
     }
     wait_for_all(worker);
 }

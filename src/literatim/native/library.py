@@ -18,7 +18,7 @@ from torch import Tensor
 from literatim.device.host import processor
 from literatim.errors import DependencyError
 
-VERSION = "kernels_6"  # of the structures below; the library has a name for it
+VERSION = "kernels_7"  # of the structures below; the library has a name for it
 LANES = 16  # columns of a block of a packed matrix
 PHASES, MORE_PHASES = 11, 2  # of a layer of the decoder, each with a counter of jobs, and those without a layer
 CHOICE_PHASES = 3  # of the screen
@@ -92,7 +92,7 @@ class Step(ctypes.Structure):
         *(("text", Memory), ("sound", Memory)),
         *((name, ctypes.c_void_p) for name in ("x", "wide", "narrow", "scratch")),
         *((name, ctypes.c_int64) for name in ("wide_row", "narrow_row", "scratch_size")),
-        *(("jobs", ctypes.c_void_p), ("out", ctypes.c_void_p)),
+        *((name, ctypes.c_void_p) for name in ("jobs", "out", "watched", "seen")),
     )
 
 
@@ -195,7 +195,7 @@ class Library:
 
     `step` and `listen` are the functions of decoder.c, `logits` and `pack` those of logits.c, `pick` is that of
     rules.c, `propose` that of draft.c, `convolve` that of convolution.c, `attend` and `convolve_gated` are those of
-    conformer.c; `choose` is that of screen.c, which needs AVX-512.
+    conformer.c, and `warp` is that of align.c; `choose` is that of screen.c, which needs AVX-512.
     """
 
     level: str
@@ -208,6 +208,7 @@ class Library:
     convolve: Callable[..., None]
     attend: Callable[..., None]
     convolve_gated: Callable[..., None]
+    warp: Callable[..., int]
     choose: Callable[..., None] | None
     _pool: Pool
 
@@ -271,7 +272,9 @@ def _load(file: Path, level: str) -> Library:
     functions = {name: getattr(library, f"literatim_{name}") for name in names}
     for function in functions.values():
         function.restype = None
-    return Library(level, **functions, choose=choose, _pool=_pool())
+    library.literatim_warp.argtypes = [pointer, number, number, pointer, pointer, pointer]
+    library.literatim_warp.restype = number
+    return Library(level, **functions, warp=library.literatim_warp, choose=choose, _pool=_pool())
 
 
 def _pool() -> Pool:

@@ -45,4 +45,4 @@ void literatim_pack(int64_t half, const void *from, int64_t outputs, int64_t inp
 }
 
 /* Of the structures that library.py fills. */
-const int literatim_kernels_6 = 6;
+const int literatim_kernels_7 = 7;

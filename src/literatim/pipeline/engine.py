@@ -21,7 +21,7 @@ from literatim.decode.pace import AdaptivePace, Pace
 from literatim.decode.rows import Decoded, Request
 from literatim.decode.rules import Rules
 from literatim.decode.speculative import Batch, Vocabulary, decode
-from literatim.models.follow import alignment_heads, follow
+from literatim.models.alignment_heads import alignment_heads
 from literatim.models.linear import pack
 from literatim.models.native import native
 from literatim.models.native_screen import AnyScreen, screen
@@ -188,28 +188,20 @@ class Engine:
         Scores (A, K, S) of the alignment heads, float32 on the CPU, before the softmax, K = len(start) + N + 1 with the
         end of text; and the probability of each text token among the text tokens. What is in the cache stays.
         """
+        assert self._cache is not None, "listen first"
         tokenizer, fed = self.tokenizer, [*start, *text, self.tokenizer.eot]
         width = max(len(fed), shapes.prompt_width(len(fed), self.config.target_positions, self.device))
         tokens = torch.tensor([*fed, *[tokenizer.eot] * (width - len(fed))], dtype=torch.int32, device=self.device)
         with self.at_work():
-            sound = partial(self._hearing, slot)
-            hidden, scores = follow(self.model.decoder, self.steps.whole, sound, tokens, self.heads)
+            hidden, scores = self.steps.follow(tokens, self._cache.part(slot, 1), self.heads)
             before, after = len(start) - 1, len(hidden) - len(start) + 1 - len(text)
             if self.device.type == "cpu":  # elsewhere few shapes count for more
                 hidden, before, after = hidden[before : len(hidden) - after], 0, 0
             logits = self.steps.logits(hidden)  # (K, V)
-            logits = torch.cat([logits[:, : tokenizer.eot], logits[:, tokenizer.timestamp_end :]], 1)
-            added = tokenizer.timestamp_end - tokenizer.eot  # words may have been added behind the timestamps
-            places = [token if token < tokenizer.eot else token - added for token in text]
-            chosen = torch.tensor([*[0] * before, *places, *[0] * after], device=self.device)[:, None]
+            logits[:, tokenizer.eot : tokenizer.timestamp_end] = -torch.inf  # words may have been added behind them
+            chosen = torch.tensor([*[0] * before, *text, *[0] * after], device=self.device)[:, None]
             probabilities = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).exp().tolist()
             return scores.cpu()[:, : len(fed)], probabilities[before : before + len(text)]
-
-    def _hearing(self, slot: int, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values (1, H, S, C) of the sound in a slot."""
-        assert self._cache is not None, "listen first"
-        channels = self.config.d_model // self.config.decoder_heads
-        return self._cache.hearing(slot, layer, self.config.source_positions, channels)
 
     def batch(self, rules: Rules, drafted: bool = True) -> Batch:
         """An empty batch over the slots; `drafted`: with the assistant, if there is one."""

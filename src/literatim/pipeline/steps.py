@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from literatim.models.native_screen import AnyScreen
-from literatim.models.whisper import DecoderLayer
+from literatim.models.whisper import DecoderLayer, Head
 
 CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
 
@@ -33,10 +34,6 @@ class Cache(Protocol):
 
     def forget(self, rows: slice) -> None:
         """What the rows held may not spoil what comes."""
-        ...
-
-    def hearing(self, row: int, index: int, count: int, channels: int, /) -> tuple[Tensor, Tensor]:
-        """The keys and values (1, H, S, C) of a row's sound in a layer, S = `count`, C = `channels`."""
         ...
 
     def move(self, source: int, target: int, positions: int, /) -> None:
@@ -65,6 +62,10 @@ class Steps(Protocol):
 
     def __call__(self, tokens: Tensor, lengths: Tensor, cache: Any, limit: int, /) -> Any:
         """Hidden states (B, K, D) of `tokens` (B, K) after `lengths` (B,) of each row; `limit` bounds their sum."""
+        ...
+
+    def follow(self, tokens: Tensor, cache: Any, heads: Sequence[Head], /) -> tuple[Tensor, Tensor]:
+        """Hidden states (K, D) of a whole text (K,), int32, and the scores (A, K, S) of some heads over the sound."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:

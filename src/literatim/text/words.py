@@ -20,7 +20,11 @@ def split_words(tokens: Sequence[int], decode: Callable[[Iterable[int]], str], l
 
 
 def _split_characters(tokens: Sequence[int], decode: Callable[[Iterable[int]], str]) -> Split:
-    """The fewest tokens that hold whole characters; bytes that are none in the whole text stand by themselves."""
+    """The fewest tokens that hold whole characters; bytes that are none in the whole text stand by themselves.
+
+    Where the text breaks off within a character, openai/whisper loses the tokens of what is broken; here they go with
+    the word before.
+    """
     whole, place, found = decode(tokens), 0, []
     held: tuple[int, ...] = ()
     for token in tokens:
@@ -30,6 +34,9 @@ def _split_characters(tokens: Sequence[int], decode: Callable[[Iterable[int]], s
         if UNKNOWN not in text or whole[at : at + 1] == UNKNOWN:
             found.append((text, held))
             held, place = (), place + len(text)
+    if held:
+        text, earlier = found.pop() if found else ("", ())
+        found.append((text + whole[place:], (*earlier, *held)))
     return found
 
 
