@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from literatim.bench import mixed, words
+from literatim.api import load
+from literatim.bench import mixed, words, words_cost
 from literatim.bench.live import Spoken
 from literatim.bench.long import sound
 from literatim.bench.long.figures import score
+from literatim.decode import align
 from literatim.types import Word
 
 
@@ -68,3 +70,27 @@ def test_mixed_asks_with_the_language_once_and_anew() -> None:
     said = sound.mixed(("en", "nl"), 30, 0).text
     assert {row["wer"] for row in found["rows"]} == {score(said, "Good morning")["wer"]}
     assert len(mixed.table(found).rows) == 4
+
+
+def test_what_times_of_words_cost_is_told_by_stage() -> None:
+    told: list[str] = []
+    recognizer = load("demo", device="cpu")
+    whole = (align.attended, align.starts)
+    recordings = [recording for recording in words.known() if recording.kind == "recordings"][:1]
+    found = words_cost.run(recognizer, recordings, 2, told.append)
+    assert [len(values) for values in found["rounds"].values()] == [2, 2, 2]  # the first one is not counted
+    assert len(told) == 3
+    for name in ("whole", "pass", "path"):
+        assert found[name] == pytest.approx(sum(found["rounds"][name]) / 2)
+    assert found["pass"] > 0
+    assert found["path"] > 0
+    assert (align.attended, align.starts) == whole
+    assert not {"listen", "follow", "batch"} & vars(recognizer._engine).keys()
+    assert words_cost.table(found).rows[0][0] == "2"
+
+
+def test_without_words_no_pass_is_made() -> None:
+    recognizer = load("demo", device="cpu")
+    recording = next(recording for recording in words.known() if recording.kind == "recordings")
+    _, stages = words_cost._taken(recognizer, [recording], timed=False)
+    assert stages.keys() == {"encoder", "decoder"}
