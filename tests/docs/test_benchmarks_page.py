@@ -195,7 +195,18 @@ def _readme(name: str) -> str:
 
 def test_the_figures_of_word_times_are_those_of_the_file() -> None:
     """On the page, and in the READMEs."""
-    sets = json.loads((FOLDER / "words-demo.json").read_text("utf-8"))["sets"]
+    report = json.loads((FOLDER / "words-demo.json").read_text("utf-8"))
+    sets, cost = report["sets"], report["cost"]
+    least, most = min(cost["rounds"]["whole"]), max(cost["rounds"]["whole"])
+    told = (
+        f"take {cost['whole']:.2f} of the time without (median of seven rounds in turns, {least:.2f} to {most:.2f})",
+        f"is {100 * cost['pass']:.1f} % of the decoding",
+        f"the path through it {100 * cost['path']:.1f} %",
+    )
+    assert len(cost["recordings"]) == 3
+    assert len(cost["rounds"]["whole"]) == _command("words-demo.json")["rounds"] == 7
+    assert cost["path"] < 0.1  # promised
+    assert all(figure in " ".join(PAGE.split()) for figure in told)
     assert _command("words-demo.json")["limit"] is None
     rows = _table("### Times of words")
     assert [cells[0] for cells in rows] == list(sets)
