@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +299,14 @@ def test_merging_goes_on_with_what_agrees() -> None:
     assert tails.merge(text, 1, [2, 3, 4], 3) == ([2, 3, 4], 1)
     assert tails.merge(text, 1, [5, 6, 7], 3) == ((2, 8, 8), 3)
     assert tails.Seconds(2.0, 0.5, 1.0).of(tails.Replay(tokens=4, rounds=2, checked=4, steps=2)) == 2.0
+
+
+def test_each_way_comes_as_often_after_each_neighbour_and_at_each_place() -> None:
+    rows = [*"abcde"]
+    orders = [spec._in_turn(rows, number) for number in range(10)]
+    assert {"".join(order) for order in orders[:3]} == {"abcde", "edcba", "bcdea"}
+    before = Counter(pair for order in orders for pair in pairwise(order))
+    assert set(before.values()) == {4}
+    assert len(before) == 10
+    assert all(Counter(order[place] for order in orders) == dict.fromkeys(rows, 2) for place in range(5))
+    assert [spec._in_turn(rows[:2], number) for number in range(4)] == [["a", "b"], ["b", "a"], ["b", "a"], ["a", "b"]]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,6 +32,7 @@ from literatim.provenance.fingerprint import fingerprint
 PEER_DTYPES = {"openvino": ("bfloat16", "int8"), "faster-whisper": ("int8",)}  # the fastest of each on a CPU
 FIXED = (4, 8)  # numbers of proposals that transformers is tried with, besides its own default
 Say = Callable[[str], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,16 @@ def _begin(bench: _Bench, rows: list[SpecRow], groups: Sequence[Group]) -> None:
 
 
 def _turn(rows: list[SpecRow], groups: int, turn: int) -> None:
-    """Each way decodes every group, group by group, in an order that turns round each time."""
+    """Each way decodes every group, group by group, in an order that changes each time.
+
+    It turns round and moves on, so that each way comes as often after each of its two neighbours: what a peer leaves in
+    the processor's caches is to slow none of ours more than the other.
+    """
     measured = [row for row in rows if row.status == "measured"]
     apart = any(isinstance(row.way, Peer) for row in measured)
     runs: dict[int, list[Run]] = {id(row): [] for row in measured}
     for index in range(groups):
-        for row in measured if (turn + index) % 2 == 0 else measured[::-1]:
+        for row in _in_turn(measured, turn + index):
             if row.status != "measured":
                 continue
             if apart:
@@ -175,6 +180,13 @@ def _turn(rows: list[SpecRow], groups: int, turn: int) -> None:
     for row in measured:
         if row.status == "measured":
             row.add(runs[id(row)])
+
+
+def _in_turn(rows: list[Item], number: int) -> list[Item]:
+    """In the order of the run of this number."""
+    first = number // 2 % max(1, len(rows))
+    order = rows[first:] + rows[:first]
+    return order if number % 2 == 0 else order[::-1]
 
 
 def _report(
