@@ -186,6 +186,41 @@ def test_graphs_are_named_only_where_they_are(monkeypatch: pytest.MonkeyPatch) -
     assert devices.graphs(silent(monkeypatch, XPUGraph=object)) == "XPUGraph"
 
 
+def test_work_is_recorded_by_the_graphs_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Graph:
+        def replay(self) -> None:
+            seen.append("replayed")
+
+    @contextmanager
+    def graph(made: Graph) -> Iterator[None]:
+        seen.append(type(made))
+        yield
+        seen.append("recorded")
+
+    device = silent(monkeypatch, XPUGraph=Graph, graph=graph)
+    result, replay = devices.record(device, lambda: torch.ones(3))
+    assert torch.equal(result, torch.ones(3))
+    replay()
+    assert seen == [Graph, "recorded", "replayed"]
+    with pytest.raises(AttributeError, match="cpu has no graphs"):
+        devices.record(CPU, lambda: torch.ones(3))
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(None, False), ("0", False), ("1", True)])
+def test_graphs_are_wanted_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, wanted: bool
+) -> None:
+    if asked is None:
+        monkeypatch.delenv("LITERATIM_GRAPHS", raising=False)
+    else:
+        monkeypatch.setenv("LITERATIM_GRAPHS", asked)
+    assert devices.wants_graphs(silent(monkeypatch, XPUGraph=object)) is wanted
+    assert not devices.wants_graphs(silent(monkeypatch))
+    assert not devices.wants_graphs(CPU)
+
+
 def test_dtypes_are_tried() -> None:
     assert devices.dtypes(CPU) == ("float32", "float16", "bfloat16")
 

@@ -6,7 +6,7 @@ from literatim.device.backend import KINDS
 from literatim.device.choose import dtype_of, pick, several
 from literatim.device.count import available
 from literatim.device.describe import ENVIRONMENT, dtypes, multiplies_int8, name_of, packs_linear, threads, versions
-from literatim.device.graphs import graphs
+from literatim.device.graphs import graphs, record, wants_graphs
 from literatim.device.memory import Memory, host_memory, memory, reset_host_peak, reset_peak
 from literatim.device.precision import precision, precision_flags
 from literatim.device.shapes import bucket
@@ -36,6 +36,7 @@ __all__ = [
     "pick",
     "precision",
     "precision_flags",
+    "record",
     "remarks",
     "reset_host_peak",
     "reset_peak",
@@ -43,5 +44,6 @@ __all__ = [
     "synchronize",
     "threads",
     "versions",
+    "wants_graphs",
     "why_not",
 ]

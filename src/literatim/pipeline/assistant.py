@@ -17,14 +17,14 @@ from literatim.decode.rules import RowState, Rules
 from literatim.models import draft as drafts
 from literatim.models.folder import read_folder
 from literatim.models.linear import pack
-from literatim.models.native import NativeCache, NativeDecoder, native
+from literatim.models.native import NativeCache, NativeDecoder
 from literatim.models.native_draft import NativeDraft
 from literatim.models.native_head import NativeHead
 from literatim.models.native_screen import AnyScreen, NativeScreen, screen
 from literatim.models.whisper import Whisper
 from literatim.native import choice
 from literatim.pipeline.ids import Ids
-from literatim.pipeline.steps import Cache, CachedDecoder, Steps
+from literatim.pipeline.steps import Cache, CachedDecoder, fastest
 from literatim.text.tokenizer import WhisperTokenizer
 
 
@@ -38,7 +38,7 @@ class Assistant:
         self._unheard: dict[int, tuple[_Sound, int]] = {}  # of a slot what is to be in it, and which row of that
         self.screen: AnyScreen | None = None
         self._share_embedding(main)
-        self.steps: Steps = native(self.decoder)
+        self.steps = fastest(self.decoder)
         self.propose_from(ids)
         weight = self._head
         if devices.packs_linear(weight.device, weight.dtype):

@@ -23,14 +23,13 @@ from literatim.decode.rules import Rules
 from literatim.decode.speculative import Batch, Vocabulary, decode
 from literatim.models.alignment_heads import alignment_heads
 from literatim.models.linear import pack
-from literatim.models.native import native
 from literatim.models.native_screen import AnyScreen, screen
 from literatim.models.whisper import Encoder, Whisper
 from literatim.options import TranscribeOptions
 from literatim.pipeline import shapes
 from literatim.pipeline.assistant import Assistant
 from literatim.pipeline.lacking import explained
-from literatim.pipeline.steps import Cache, CachedDecoder, Steps
+from literatim.pipeline.steps import Cache, CachedDecoder, fastest
 from literatim.text.tokenizer import WhisperTokenizer
 
 SCREENED = 4_000_000  # entries of an output matrix from which the int8 screen is faster; the smaller ones stay in cache
@@ -50,7 +49,7 @@ class Engine:
         self.config, self.assistant = model.config, assistant
         self.device = model.decoder.positions.device
         self.pace = Pace() if assistant is None else AdaptivePace(shapes.proposals(self.device))
-        self.steps: Steps = native(model.decoder)
+        self.steps = fastest(model.decoder)
         self.heads, self.heads_remark = alignment_heads(generation_config, self.config)
         if devices.packs_linear(self.device, model.decoder.positions.dtype):
             pack(model)

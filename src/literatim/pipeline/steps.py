@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from literatim.models.graphed import graphed
+from literatim.models.native import native
 from literatim.models.native_screen import AnyScreen
-from literatim.models.whisper import DecoderLayer, Head
+from literatim.models.whisper import Decoder, DecoderLayer, Head
 
 CACHE_BLOCK = 64  # positions; attention looks at whole blocks, so that few shapes occur
 
@@ -71,6 +73,12 @@ class Steps(Protocol):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) in float32."""
         ...
+
+
+def fastest(decoder: Decoder) -> Steps:
+    """The decoder by the compiled kernels, or recorded, where its device can; else itself."""
+    found = native(decoder)
+    return graphed(found) if isinstance(found, Decoder) else found
 
 
 class CachedDecoder:
