@@ -135,6 +135,7 @@ def test_tokens_that_break_off_within_a_character_stay_with_the_last_word(tokeni
     assert tokenizer.decode([first, second]) == "\ufffd"
     assert split_words([first, second], tokenizer.decode, "en") == [("\ufffd", (first, second))]
     assert split_words([*cut, first, second], tokenizer.decode, "en") == [(" so\ufffd", (*cut, first, second))]
+    assert split_words([first, second, *cut], tokenizer.decode, "en") == [("\ufffd so", (first, second, *cut))]
     assert split_words([second, *cut], tokenizer.decode, "en") == [("\ufffd", (second,)), (" so", tuple(cut))]
 
 
