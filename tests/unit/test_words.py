@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,28 @@ def test_what_is_followed_is_the_same_with_and_without_kernels(
     assert scores.shape == (len(engine.heads), 25, engine.config.source_positions)
     assert float((scores - others).abs().max()) < tolerance * float(scores.abs().max())
     np.testing.assert_allclose(np.log(probabilities), np.log(other), atol=20 * tolerance)
+
+
+@torch.inference_mode()
+def test_words_are_followed_in_their_own_sound_and_weighed_among_words(tmp_path: Path) -> None:
+    """Those behind the timestamps, which somebody added, are words too."""
+    engine = load(random_whisper_folder(tmp_path, 5), device="cpu")._engine
+    known = engine.tokenizer = replace(engine.tokenizer, timestamp_end=engine.config.vocab_size - 3)
+    random = torch.Generator().manual_seed(0)
+    engine.listen([torch.randn(80, engine.config.window_frames, generator=random) for _ in range(3)])
+    start, text = known.prompt("en", "transcribe", False), [40, engine.config.vocab_size - 1, 41]
+    found = [engine.follow(slot, start, text) for slot in range(3)]
+    assert not torch.equal(found[0][0], found[1][0])
+    assert not torch.equal(found[1][0], found[2][0])
+    assert engine._cache is not None
+    fed = torch.tensor([*start, *text, known.eot], dtype=torch.int32)
+    words = [*range(known.eot), *range(known.timestamp_end, engine.config.vocab_size)]
+    for slot, (scores, probabilities) in enumerate(found):
+        hidden, wanted = engine.steps.follow(fed, engine._cache.part(slot, 1), engine.heads)
+        chances = engine.steps.logits(hidden[len(start) - 1 :])[:, words].softmax(-1)
+        assert torch.equal(scores, wanted)
+        places = [words.index(token) for token in text]
+        assert probabilities == pytest.approx([float(chances[at, place]) for at, place in enumerate(places)], rel=1e-5)
 
 
 @pytest.mark.parametrize("named", [[[0, 1], [2, 0]], [[2, 1]]])
