@@ -50,6 +50,7 @@ class Heard:
     def __init__(self, decoder: Decoder) -> None:
         self.plain, self.graphed = copy.deepcopy(decoder), GraphedDecoder(decoder)
         self.states = torch.randn(ROWS, 20, 32, generator=torch.Generator().manual_seed(4))
+        self.given: list[tuple[Tensor, Tensor]] = []
         self.caches = self.plain.allocate(ROWS), self.graphed.allocate(ROWS)
         self.plain.listen(self.states, self.caches[0])
         self.graphed.listen(self.states, self.caches[1])
@@ -59,6 +60,7 @@ class Heard:
         random, count = torch.Generator().manual_seed(number), rows.stop - rows.start
         tokens = torch.randint(0, 90, (count, fed), generator=random, dtype=torch.int32)
         lengths = torch.randint(0, LIMIT - fed, (count,), generator=random, dtype=torch.int32)
+        self.given += [(tokens, tokens.clone()), (lengths, lengths.clone())]
         wanted, found = (cache.part(rows.start, count) for cache in self.caches)
         return self.plain(tokens, lengths, wanted, LIMIT), self.graphed(tokens, lengths, found, LIMIT)
 
@@ -74,6 +76,7 @@ def test_steps_are_recorded_once_they_repeat_and_give_the_same(decoder: Decoder,
         assert torch.equal(*(cache.text for cache in heard.caches))
     assert graphs.replays == 3 * (12 - BEFORE)  # that which compares is one of them
     assert all(torch.equal(found, wanted) for found, wanted in results)  # none was written over
+    assert all(torch.equal(given, before) for given, before in heard.given)
 
 
 @pytest.mark.parametrize("part", ["", "layers.1", "norm"])
@@ -104,6 +107,7 @@ def test_another_cache_is_not_taken_for_the_first(decoder: Decoder, graphs: type
         heard.both(number)
     assert graphs.replays == 2
     heard.caches = heard.plain.allocate(ROWS), heard.graphed.allocate(ROWS)
+    assert not heard.graphed._recorded  # they would keep the first one in memory
     heard.plain.listen(heard.states.flip(0), heard.caches[0])
     heard.graphed.listen(heard.states.flip(0), heard.caches[1])
     for number in range(BEFORE):

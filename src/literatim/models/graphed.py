@@ -56,7 +56,7 @@ class GraphedDecoder:
         self._parts = (decoder, *decoder.layers, decoder.norm)
 
     def allocate(self, batch: int) -> DecoderCache:
-        """As `Decoder.allocate`. What was recorded for earlier caches is forgotten: another may lie in their place."""
+        """As `Decoder.allocate`. What was recorded for earlier caches is forgotten: it would keep them in memory."""
         self._recorded.clear()
         self._seen.clear()
         return self.decoder.allocate(batch)
