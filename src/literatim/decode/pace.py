@@ -19,10 +19,8 @@ CONSIDERED_EVERY = 8  # rounds, after which the best number is looked for anew
 WORTH = 1.08  # times as many tokens a second as plainly: what speculation must promise
 SHORT = 0.7e-3  # seconds of a plain round; in shorter ones what a change of networks costs the caches is as much as a
 WORTH_SHORT = 2.0  # gain, and times scatter by as much again: then it must promise so many times as many
-RESTS = (
-    1.6e-3  # seconds of plain rounds while speculation does not pay, of which one is looked at: looking takes 20 us;
-)
-LONG_RESTS = 10 * RESTS  # the same where rounds are so short that it counts
+RESTS = 1.6e-3  # seconds of plain rounds while speculation does not pay, of which one is looked at
+LONG_RESTS = 10 * RESTS  # the same where rounds are short: looking takes 7 to 20 us there, caches being cold
 
 
 class Pace:
