@@ -51,6 +51,8 @@ def test_steps_that_differ_are_told() -> None:
     ]
     told = "a: 1.00 % of the steps are not transformers' in float32; its logit of what ours says is up to 0.03 lower"
     assert bench.differing({"results": rows}) == [told]
+    lost = {**rows[0], "dtype": "float32", "furthest": float("nan")}
+    assert len(bench.differing({"results": [lost]})) == 1
     assert bench._ties({"results": rows}) == [
         "c, float32: where ours differs, transformers' logits of both are 1e-06 apart."
     ]
